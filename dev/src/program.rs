@@ -1,0 +1,113 @@
+//! Programs: one child process each, with its output in a file, ended by name of what it is.
+
+use anyhow::{Context, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs::File,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A program that runs until it is stopped.
+pub struct Program {
+    name: &'static str,
+    log: PathBuf,
+    child: Child,
+    /// How it is asked to end.
+    ending: Signal,
+}
+
+impl Program {
+    /// Starts a program in a process group of its own, so that Ctrl-C reaches it in the order we choose.
+    pub(crate) fn start(name: &'static str, mut command: Command, logs: &Path, ending: Signal) -> anyhow::Result<Self> {
+        let log = logs.join(format!("{name}.log"));
+        let file = File::options().create(true).append(true).open(&log);
+        let file = file.with_context(|| format!("cannot write {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {name} ({:?})", command.get_program()))?;
+        Ok(Self { name, log, child, ending })
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Has it ended by itself?
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
+    }
+
+    /// Waits until it is ready, by asking it.
+    pub(crate) async fn ready(&mut self, within: Duration, is_ready: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+        let until = Instant::now() + within;
+        loop {
+            if self.has_ended() {
+                bail!("{} ended while it started. Its last lines:\n{}", self.name, self.last_lines());
+            }
+            if is_ready().await {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                bail!("{} is not ready after {within:?}. Its last lines:\n{}", self.name, self.last_lines());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Asks it to end, and makes it when it does not.
+    pub fn stop(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        self.signal(self.ending);
+        let until = Instant::now() + STOP_WITHIN;
+        while !self.has_ended() && Instant::now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        self.kill();
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        if !self.has_ended() {
+            self.signal(Signal::SIGKILL);
+            drop(self.child.wait());
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Ok(id) = i32::try_from(self.child.id()) {
+            // It may have ended this very moment.
+            drop(kill(Pid::from_raw(id), signal));
+        }
+    }
+
+    fn last_lines(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let last = lines[lines.len().saturating_sub(12)..].join("\n");
+        format!("{last}\n(all of it: {})", self.log.display())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

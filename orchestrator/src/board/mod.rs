@@ -1,0 +1,181 @@
+//! Board: the dashboard table. What an answered request said is there, or something newer is.
+//!
+//! Rows only move forward. Whoever waits for a booking to move on waits here, not on the saga: that costs Temporal
+//! nothing, and what is answered has been published by then.
+
+mod feed;
+mod rows;
+
+pub use rows::{Change, Filter, Page};
+
+use deadpool_postgres::{Pool, PoolError};
+use feed::Feed;
+use secrecy::SecretString;
+use std::{sync::Arc, time::Duration};
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use workflows::{
+    booking::{BookingId, Row},
+    contracts::board::{Publish, Rows},
+};
+
+mod embedded {
+    refinery::embed_migrations!("src/board/migrations");
+}
+
+/// A notification can be lost with its connection; then a waiting caller looks for itself after this time.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
+
+/// The board did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A statement failed.
+    #[error("the board refused a statement")]
+    Statement(#[from] tokio_postgres::Error),
+    /// No connection in time.
+    #[error("no connection to the board")]
+    Connection(#[from] PoolError),
+    /// A row holds what we never write.
+    #[error("the column {0} holds something unexpected")]
+    Corrupt(&'static str),
+}
+
+/// The dashboard table and whoever waits for it to change. Cheap to clone.
+#[derive(Clone)]
+pub struct Board {
+    pool: Pool,
+    feed: Arc<Feed>,
+}
+
+impl Board {
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// When the database stays away, or a migration fails.
+    pub async fn migrate(url: &SecretString) -> anyhow::Result<()> {
+        process::postgres::migrate(url, &embedded::migrations::runner()).await
+    }
+
+    /// Opens the board, and listens for what other replicas publish until told to stop.
+    ///
+    /// # Errors
+    /// When the URL cannot be used.
+    pub fn open(url: &SecretString, stop: CancellationToken) -> anyhow::Result<Self> {
+        let feed = Arc::new(Feed::default());
+        tokio::spawn(feed::listen(feed.clone(), url.clone(), stop));
+        Ok(Self { pool: process::postgres::pool(url)?, feed })
+    }
+
+    /// Writes the rows a booking has not seen acknowledged, and wakes whoever waits for it.
+    ///
+    /// # Errors
+    /// [`Error`]: it is not known whether they were written.
+    pub async fn publish(&self, rows: &[Row]) -> Result<(), Error> {
+        rows::publish(&self.pool, rows).await?;
+        if let Some(row) = rows.last() {
+            self.feed.wake(row.booking);
+        }
+        Ok(())
+    }
+
+    /// The row of a booking.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn find(&self, booking: BookingId) -> Result<Option<Row>, Error> {
+        rows::find(&self.pool, booking).await
+    }
+
+    /// The live booking of a single-unit item.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn holder(&self, system: &str, item: i64) -> Result<Option<Row>, Error> {
+        Ok(self.holders(system, &[item]).await?.into_iter().next())
+    }
+
+    /// The live bookings of some items; those that hold nothing yet are left out.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn holders(&self, system: &str, items: &[i64]) -> Result<Vec<Row>, Error> {
+        rows::holders(&self.pool, system, items).await
+    }
+
+    /// A page of bookings, newest first.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn page(&self, filter: &Filter) -> Result<Page, Error> {
+        rows::page(&self.pool, filter).await
+    }
+
+    /// Every version of a booking, oldest first.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn timeline(&self, booking: BookingId) -> Result<Vec<Change>, Error> {
+        rows::timeline(&self.pool, booking).await
+    }
+
+    /// What changed after a place in the feed, oldest first, up to 100 changes.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn changes(&self, after: i64, customer: Option<&str>) -> Result<Vec<Change>, Error> {
+        rows::changes(&self.pool, after, customer).await
+    }
+
+    /// Waits until a booking's row is as wished, or the time is up. Gives back the row as it was then.
+    ///
+    /// # Errors
+    /// [`Error`] when the board did not answer even once.
+    pub async fn wait(
+        &self,
+        booking: BookingId,
+        until: Instant,
+        wished: impl Fn(&Row) -> bool,
+    ) -> Result<Option<Row>, Error> {
+        let watch = self.feed.watch(booking);
+        let mut known = None;
+        loop {
+            // Registered before it reads: a change between the two is not missed.
+            let changed = watch.changed();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            match timeout_at(until, self.find(booking)).await {
+                Ok(Ok(row)) => known = row,
+                Ok(Err(error)) if known.is_none() => return Err(error),
+                Ok(Err(_)) | Err(_) => {}
+            }
+            if known.as_ref().is_some_and(&wished) || Instant::now() >= until {
+                return Ok(known);
+            }
+            // Woken, or late: either way, look.
+            let _woken = timeout_at(until.min(Instant::now() + LOOK_AGAIN), changed).await;
+        }
+    }
+
+    /// Waits until anything is published, or the time is up.
+    pub async fn any_change(&self, until: Instant) {
+        let _woken = timeout_at(until, self.feed.anything()).await;
+    }
+}
+
+/// The board as the sagas reach it.
+pub struct Activities {
+    /// Where to publish.
+    pub board: Board,
+}
+
+#[activities]
+#[allow(missing_docs, reason = "the macro makes a constant beside each activity")]
+impl Activities {
+    /// Keeps the contract [`Publish`].
+    #[activity(definition = Publish)]
+    pub async fn publish(self: Arc<Self>, _: ActivityContext, rows: Rows) -> Result<(), ActivityError> {
+        Ok(self.board.publish(&rows.rows).await?)
+    }
+}

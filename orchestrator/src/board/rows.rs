@@ -1,0 +1,250 @@
+//! The board's statements.
+
+use super::{Error, feed::CHANNEL};
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Pool;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use tokio_postgres::types::Json;
+use workflows::{
+    booking::{BookingId, Ending, Item, Party, Row},
+    money::Money,
+};
+
+const CHANGES_MAX: i64 = 100;
+
+/// Which bookings to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this system.
+    pub system: Option<String>,
+    /// At this stage.
+    pub stage: Option<String>,
+    /// Waiting for this party.
+    pub waiting_for: Option<String>,
+    /// Of this customer.
+    pub customer: Option<String>,
+    /// Of this item.
+    pub item: Option<i64>,
+    /// Older than this place in the list.
+    pub before: Option<i64>,
+    /// How many at most.
+    pub limit: i64,
+}
+
+/// Some bookings, newest first.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The bookings.
+    pub rows: Vec<Row>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<i64>,
+}
+
+/// One version of a booking.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// Its place in the feed.
+    pub seq: i64,
+    /// Whose.
+    pub booking: BookingId,
+    /// Which version.
+    pub version: i32,
+    /// Of which system.
+    pub system: String,
+    /// At which stage.
+    pub stage: String,
+    /// Set when it ended: `completed` or `undone`.
+    pub ending: Option<String>,
+    /// Why it was turned back.
+    pub reason: Option<String>,
+    /// Who has to act.
+    pub waiting_for: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+// Everything in one statement, so that history and row agree whatever happens, and only the newest version of a booking
+// ever reaches its row. The notification goes out with the commit.
+const PUBLISH: &str = "
+    with incoming as (
+        select * from jsonb_to_recordset($1) as r (
+            booking uuid, version integer, system text, stage text, ending text, reason text, stuck_step text,
+            stuck_reason text, customer text, item bigint, item_name text, price_minor bigint, currency text,
+            waiting_for text, deadline_at timestamptz, times jsonb, fingerprint text, at timestamptz)
+    ), told as (
+        insert into history (booking, version, system, stage, ending, reason, customer, waiting_for, at)
+        select booking, version, system, stage, ending, reason, customer, waiting_for, at
+        from incoming order by version
+        on conflict (booking, version) do nothing
+    ), shown as (
+        insert into bookings (booking, version, system, stage, ending, reason, stuck_step, stuck_reason, customer, item,
+            item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at)
+        select * from incoming order by version desc limit 1
+        on conflict (booking) do update set
+            version = excluded.version, stage = excluded.stage, ending = excluded.ending, reason = excluded.reason,
+            stuck_step = excluded.stuck_step, stuck_reason = excluded.stuck_reason, item_name = excluded.item_name,
+            price_minor = excluded.price_minor, currency = excluded.currency, waiting_for = excluded.waiting_for,
+            deadline_at = excluded.deadline_at, times = excluded.times, at = excluded.at
+        where bookings.version < excluded.version
+    )
+    select pg_notify($2, booking::text) from incoming limit 1";
+
+const COLUMNS: &str = "booking, version, appeared, system, stage, ending, reason, stuck_step, stuck_reason, customer, \
+    item, item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at";
+
+const CHANGE: &str = "seq, booking, version, system, stage, ending, reason, waiting_for, at";
+
+pub(super) async fn publish(pool: &Pool, rows: &[Row]) -> Result<(), Error> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(PUBLISH).await?;
+    let rows: Vec<Value> = rows.iter().map(record).collect();
+    client.query(&statement, &[&Json(rows), &CHANNEL]).await?;
+    Ok(())
+}
+
+pub(super) async fn find(pool: &Pool, booking: BookingId) -> Result<Option<Row>, Error> {
+    let client = pool.get().await?;
+    let select = client.prepare_cached(&format!("select {COLUMNS} from bookings where booking = $1")).await?;
+    client.query_opt(&select, &[&booking.0]).await?.map(|row| read(&row)).transpose()
+}
+
+pub(super) async fn holders(pool: &Pool, system: &str, items: &[i64]) -> Result<Vec<Row>, Error> {
+    let client = pool.get().await?;
+    // Before it is held, a booking has only asked.
+    let select = client
+        .prepare_cached(&format!(
+            "select {COLUMNS} from bookings where system = $1 and item = any($2) and ending is null \
+             and times ? 'held'"
+        ))
+        .await?;
+    client.query(&select, &[&system, &items]).await?.iter().map(read).collect()
+}
+
+pub(super) async fn page(pool: &Pool, filter: &Filter) -> Result<Page, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(&format!(
+            "select {COLUMNS} from bookings where ($1::text is null or system = $1) and ($2::text is null or stage = $2) \
+             and ($3::text is null or waiting_for = $3) and ($4::text is null or customer = $4) \
+             and ($5::bigint is null or item = $5) and ($6::bigint is null or appeared < $6) \
+             order by appeared desc limit $7"
+        ))
+        .await?;
+    // One more than asked for tells whether there is another page.
+    let rows = client
+        .query(
+            &select,
+            &[
+                &filter.system,
+                &filter.stage,
+                &filter.waiting_for,
+                &filter.customer,
+                &filter.item,
+                &filter.before,
+                &(filter.limit + 1),
+            ],
+        )
+        .await?;
+    let shown = &rows[..rows.len().min(usize::try_from(filter.limit).unwrap_or(usize::MAX))];
+    let next = if rows.len() > shown.len() { shown.last().map(|row| row.get("appeared")) } else { None };
+    Ok(Page { rows: shown.iter().map(read).collect::<Result<_, _>>()?, next })
+}
+
+pub(super) async fn timeline(pool: &Pool, booking: BookingId) -> Result<Vec<Change>, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(&format!("select {CHANGE} from history where booking = $1 order by version limit 1000"))
+        .await?;
+    Ok(client.query(&select, &[&booking.0]).await?.iter().map(change).collect())
+}
+
+pub(super) async fn changes(pool: &Pool, after: i64, customer: Option<&str>) -> Result<Vec<Change>, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(&format!(
+            "select {CHANGE} from history where seq > $1 and ($2::text is null or customer = $2) \
+             and written_by < pg_snapshot_xmin(pg_current_snapshot()) order by seq limit $3"
+        ))
+        .await?;
+    Ok(client.query(&select, &[&after, &customer, &CHANGES_MAX]).await?.iter().map(change).collect())
+}
+
+fn record(row: &Row) -> Value {
+    serde_json::json!({
+        "booking": row.booking, "version": row.version, "system": row.system, "stage": row.stage,
+        "ending": row.ending.as_ref().map(|ending| match ending {
+            Ending::Completed => "completed",
+            Ending::Undone { .. } => "undone",
+        }),
+        "reason": row.reason, "stuck_step": row.stuck_step, "stuck_reason": row.stuck_reason,
+        "customer": row.customer, "item": row.item.number, "item_name": row.item_name,
+        "price_minor": row.price.map(Money::amount_minor),
+        "currency": row.price.map(|price| price.currency().code()),
+        "waiting_for": row.waiting_for, "deadline_at": row.deadline_at, "times": row.times,
+        "fingerprint": row.fingerprint, "at": row.at,
+    })
+}
+
+fn read(row: &tokio_postgres::Row) -> Result<Row, Error> {
+    let system: String = row.get("system");
+    let reason: Option<String> = row.get("reason");
+    let ending = match row.get::<_, Option<&str>>("ending") {
+        None => None,
+        Some("completed") => Some(Ending::Completed),
+        Some("undone") => Some(Ending::Undone { reason: reason.clone().unwrap_or_default() }),
+        Some(_) => return Err(Error::Corrupt("ending")),
+    };
+    let waiting_for = match row.get::<_, Option<&str>>("waiting_for") {
+        None => None,
+        Some("customer") => Some(Party::Customer),
+        Some("administrator") => Some(Party::Administrator),
+        Some("operator") => Some(Party::Operator),
+        Some(_) => return Err(Error::Corrupt("waiting_for")),
+    };
+    let Json(times): Json<BTreeMap<String, DateTime<Utc>>> = row.get("times");
+    Ok(Row {
+        booking: BookingId(row.get("booking")),
+        version: row.get("version"),
+        stage: row.get("stage"),
+        ending,
+        reason,
+        stuck_step: row.get("stuck_step"),
+        stuck_reason: row.get("stuck_reason"),
+        customer: row.get::<_, String>("customer").try_into().map_err(|_| Error::Corrupt("customer"))?,
+        item: Item { system: system.clone(), number: row.get("item") },
+        system,
+        item_name: row.get("item_name"),
+        price: price(row)?,
+        waiting_for,
+        deadline_at: row.get("deadline_at"),
+        times,
+        fingerprint: row.get("fingerprint"),
+        at: row.get("at"),
+    })
+}
+
+fn price(row: &tokio_postgres::Row) -> Result<Option<Money>, Error> {
+    let (Some(amount), Some(currency)) =
+        (row.get::<_, Option<i64>>("price_minor"), row.get::<_, Option<&str>>("currency"))
+    else {
+        return Ok(None);
+    };
+    let currency = iso_currency::Currency::from_code(currency).ok_or(Error::Corrupt("currency"))?;
+    Money::new(amount, currency).map(Some).map_err(|_| Error::Corrupt("price_minor"))
+}
+
+fn change(row: &tokio_postgres::Row) -> Change {
+    Change {
+        seq: row.get("seq"),
+        booking: BookingId(row.get("booking")),
+        version: row.get("version"),
+        system: row.get("system"),
+        stage: row.get("stage"),
+        ending: row.get("ending"),
+        reason: row.get("reason"),
+        waiting_for: row.get("waiting_for"),
+        at: row.get("at"),
+    }
+}

@@ -1,0 +1,221 @@
+//! What all systems share: the uniform way to start a booking, the board as people and programs read it, what waits for
+//! whom, and what is stuck.
+
+use super::{
+    Gateway,
+    auth::Role,
+    call::{Call, json},
+    ebook,
+    problem::{Code, Problem},
+    routes::{Access, Route},
+    talk::Message,
+};
+use crate::board::Filter;
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+use warp::{
+    Reply,
+    http::{Method, StatusCode},
+    reply::Response,
+    sse::{self, Event},
+};
+use workflows::{
+    booking::{Ending, Party, Row},
+    saga::{Said, stage},
+};
+
+/// A feed ends after this time; the reader comes back with `Last-Event-ID`.
+const FEED_LASTS: Duration = Duration::from_secs(300);
+const FEED_AHEAD_MAX: usize = 100;
+const FEED_LOOKS: Duration = Duration::from_secs(2);
+
+const OPERATORS: Access = Access::Any(&[Role::Operator]);
+
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::POST,
+        path: "/bookings",
+        access: Access::Any(&[Role::Member]),
+        serve: |gateway, call| Box::pin(async move { create(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/bookings",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { list(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/bookings/feed",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { feed(gateway, &call) }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/bookings/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { show(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/inbox",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { inbox(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/stuck",
+        access: OPERATORS,
+        serve: |gateway, call| Box::pin(async move { stuck(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/stuck/{}/retry",
+        access: OPERATORS,
+        serve: |gateway, call| Box::pin(async move { retry(&gateway, &call).await }),
+    },
+];
+
+async fn create(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    match fields.text("system", 20)?.as_deref() {
+        Some("ebook") => ebook::rent(gateway, call, &fields, uniform).await,
+        _ => Err(Problem::field("system", "ebook")),
+    }
+}
+
+async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let (before, limit) = call.page()?;
+    let text = |name: &str| call.query.get(name).filter(|text| !text.contains('\0')).cloned();
+    let item = match call.query.get("item").map(|item| item.parse()) {
+        None => None,
+        Some(Ok(item)) => Some(item),
+        Some(Err(_)) => return Err(Problem::field("item", "the number of an item")),
+    };
+    let filter = Filter {
+        system: text("system"),
+        stage: text("stage"),
+        waiting_for: text("waiting_for"),
+        // Whoever does not see all sees their own.
+        customer: if call.caller.sees_all() { text("customer") } else { Some(call.caller.subject.to_string()) },
+        item,
+        before,
+        limit,
+    };
+    page(gateway, &filter).await
+}
+
+async fn inbox(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let (before, limit) = call.page()?;
+    let mut filter = Filter { before, limit, ..Filter::default() };
+    // What a role waits on, it sees for everybody; a customer, for themselves.
+    if call.caller.is_any(&[Role::Admin]) {
+        filter.waiting_for = Some(Party::Administrator.as_str().to_owned());
+    } else if call.caller.is_any(&[Role::Operator]) {
+        filter.waiting_for = Some(Party::Operator.as_str().to_owned());
+    } else {
+        filter.waiting_for = Some(Party::Customer.as_str().to_owned());
+        filter.customer = Some(call.caller.subject.to_string());
+    }
+    page(gateway, &filter).await
+}
+
+async fn stuck(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let (before, limit) = call.page()?;
+    page(gateway, &Filter { stage: Some(stage::STUCK.to_owned()), before, limit, ..Filter::default() }).await
+}
+
+async fn page(gateway: &Gateway, filter: &Filter) -> Result<Response, Problem> {
+    let page = gateway.board.page(filter).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let bookings: Vec<Value> = page.rows.iter().map(uniform).collect();
+    Ok(json(StatusCode::OK, &json!({ "bookings": bookings, "next": page.next })))
+}
+
+async fn show(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let row = gateway.booking(call, call.booking(0)?, None).await?;
+    let timeline =
+        gateway.board.timeline(row.booking).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let mut booking = uniform(&row);
+    booking["timeline"] = json!(timeline);
+    Ok(json(StatusCode::OK, &booking))
+}
+
+async fn retry(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let row = gateway.booking(call, call.booking(0)?, None).await?;
+    if row.stage != stage::STUCK {
+        return Err(Problem::new(Code::NotStuck).with("stage", row.stage));
+    }
+    let said = Said { by: call.caller.subject.clone() };
+    let message = Message { update: "retry", repeatable: None, body: said };
+    let unstuck = |row: &Row| row.stage != stage::STUCK;
+    gateway.tell(call, &row, message, unstuck, |row| json(StatusCode::OK, &uniform(row))).await
+}
+
+/// Changes as they are published, oldest first, for whoever may see them.
+fn feed(gateway: Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
+    let after = match call.headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok())) {
+        None => call.page()?.0.unwrap_or(0),
+        Some(Some(after)) => after,
+        Some(None) => return Err(Problem::field("Last-Event-ID", "the id of an event")),
+    };
+    let customer = (!call.caller.sees_all()).then(|| call.caller.subject.to_string());
+    // A reader that does not keep up holds its own feed back, and nobody else's.
+    let (send, receive) = mpsc::channel(FEED_AHEAD_MAX);
+    tokio::spawn(follow(gateway, after, customer, send));
+    let events = stream::unfold(receive, |mut receive| async { receive.recv().await.map(|event| (event, receive)) });
+    Ok(sse::reply(sse::keep_alive().stream(events.map(Ok::<_, Infallible>))).into_response())
+}
+
+async fn follow(gateway: Arc<Gateway>, mut after: i64, customer: Option<String>, send: mpsc::Sender<Event>) {
+    let ends = Instant::now() + FEED_LASTS;
+    while Instant::now() < ends && !send.is_closed() {
+        let changes = match gateway.board.changes(after, customer.as_deref()).await {
+            Ok(changes) => changes,
+            Err(error) => {
+                tracing::warn!(error = process::logs::chain(&error), "a feed ends: the board does not answer");
+                return;
+            }
+        };
+        if changes.is_empty() {
+            gateway.board.any_change(Instant::now() + FEED_LOOKS).await;
+        }
+        for change in changes {
+            after = change.seq;
+            let event = Event::default().id(after.to_string()).event("booking").json_data(&change);
+            let Ok(event) = event else { return };
+            if timeout_at(ends, send.send(event)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// A booking in the words that all systems share.
+pub(super) fn uniform(row: &Row) -> Value {
+    json!({
+        "id": row.booking,
+        "system": row.system,
+        "stage": row.stage,
+        "version": row.version,
+        "ending": row.ending.as_ref().map(|ending| match ending {
+            Ending::Completed => "completed",
+            Ending::Undone { .. } => "undone",
+        }),
+        "reason": row.reason,
+        "stuck_step": row.stuck_step,
+        "stuck_reason": row.stuck_reason,
+        "customer": row.customer,
+        "item": row.item.number,
+        "item_name": row.item_name,
+        "price": row.price,
+        "waiting_for": row.waiting_for,
+        "deadline_at": row.deadline_at,
+        "times": row.times,
+        "at": row.at,
+    })
+}

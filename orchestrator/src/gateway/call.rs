@@ -1,0 +1,191 @@
+//! Calls: what a request says, read carefully. Whatever cannot be used is refused by name.
+
+use super::{
+    auth::Caller,
+    problem::{Code, Problem},
+};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use tokio::time::Instant;
+use warp::{
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    reply::Response,
+};
+use workflows::booking::BookingId;
+
+/// Nobody waits longer than this for an answer, unless they ask to.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// The longest wait that can be asked for with `Prefer: wait=`.
+pub const WAIT_SECONDS_MAX: u64 = 30;
+/// Bookings, books and so on in one page.
+pub const PAGE_MAX: i64 = 100;
+
+/// A request, once it is known who sent it and which route it takes.
+pub struct Call {
+    /// Who.
+    pub caller: Caller,
+    /// The parts of the path that vary, in order.
+    pub parameters: Vec<String>,
+    /// The query.
+    pub query: BTreeMap<String, String>,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// When it arrived.
+    pub arrived: Instant,
+}
+
+impl Call {
+    /// The body, as a JSON object.
+    ///
+    /// # Errors
+    /// [`Code::UnsupportedMediaType`] or [`Code::MalformedBody`].
+    pub fn fields(&self) -> Result<Fields, Problem> {
+        let kind = self.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+            return Err(Problem::new(Code::UnsupportedMediaType));
+        }
+        match serde_json::from_slice(&self.body) {
+            Ok(Value::Object(fields)) => Ok(Fields(fields)),
+            Ok(_) => Err(Problem::new(Code::MalformedBody).detail("expected a JSON object")),
+            // Where it breaks, not what it says: that may be private.
+            Err(error) => Err(Problem::new(Code::MalformedBody).detail(&format!(
+                "not valid JSON at line {}, column {}",
+                error.line(),
+                error.column()
+            ))),
+        }
+    }
+
+    /// A number in the path, such as a book's.
+    ///
+    /// # Errors
+    /// `unknown` when it is none: there is nothing under such a path.
+    pub fn number(&self, index: usize, unknown: Code) -> Result<i64, Problem> {
+        let number = self.parameters.get(index).and_then(|text| text.parse().ok()).filter(|number| *number > 0);
+        number.ok_or_else(|| Problem::new(unknown))
+    }
+
+    /// A booking's id in the path.
+    ///
+    /// # Errors
+    /// [`Code::NoSuchBooking`] when it is none.
+    pub fn booking(&self, index: usize) -> Result<BookingId, Problem> {
+        let id = self.parameters.get(index).and_then(|text| text.parse().ok());
+        id.ok_or_else(|| Problem::new(Code::NoSuchBooking))
+    }
+
+    /// `Idempotency-Key`, when it was sent.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] when it is empty, long, or not plain text.
+    pub fn idempotency_key(&self) -> Result<Option<&str>, Problem> {
+        let Some(key) = self.headers.get("idempotency-key") else { return Ok(None) };
+        let plain = |key: &&str| (1..=200).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+        let wrong = || Problem::field("Idempotency-Key", "1 to 200 visible ASCII characters");
+        key.to_str().ok().filter(plain).ok_or_else(wrong).map(Some)
+    }
+
+    /// How long the caller is willing to wait for more than the acceptance (`Prefer: wait=N`).
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        let prefer = self.headers.get("prefer")?.to_str().ok()?;
+        let seconds: u64 = prefer.split(',').find_map(|part| part.trim().strip_prefix("wait="))?.parse().ok()?;
+        Some(Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)))
+    }
+
+    /// The length of a page, and where it begins.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] for a limit or cursor that is no number in range.
+    pub fn page(&self) -> Result<(Option<i64>, i64), Problem> {
+        let number = |name: &str, range: RangeInclusive<i64>| match self.query.get(name) {
+            None => Ok(None),
+            Some(text) => match text.parse() {
+                Ok(number) if range.contains(&number) => Ok(Some(number)),
+                _ => Err(Problem::field(name, &format!("a number from {} to {}", range.start(), range.end()))),
+            },
+        };
+        Ok((number("cursor", 0..=i64::MAX)?, number("limit", 1..=PAGE_MAX)?.unwrap_or(50)))
+    }
+}
+
+/// The fields of a body.
+#[derive(Clone, Debug)]
+pub struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// The same text for the same fields and values, in whatever order and layout they came.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        // The map is sorted by name.
+        Value::Object(self.0.clone()).to_string()
+    }
+
+    /// A whole number, sent as a number or as its digits.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] when it is something else or out of range.
+    pub fn number(&self, field: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Problem> {
+        let number = match self.0.get(field) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Number(number)) => number.as_i64(),
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(_) => None,
+        };
+        let wrong = || {
+            let expected = format!("a whole number from {} to {}", range.start(), range.end());
+            Problem::field(field, &expected)
+        };
+        number.filter(|number| range.contains(number)).ok_or_else(wrong).map(Some)
+    }
+
+    /// Some text of 1 to `length_max` characters, without control characters.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] when it is something else.
+    pub fn text(&self, field: &str, length_max: usize) -> Result<Option<String>, Problem> {
+        let good =
+            |text: &&String| (1..=length_max).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if good(&text) => Ok(Some(text.clone())),
+            Some(_) => {
+                let expected = format!("text of 1 to {length_max} characters, without control characters");
+                Err(Problem::field(field, &expected))
+            }
+        }
+    }
+}
+
+/// A field that must be there.
+///
+/// # Errors
+/// [`Code::InvalidField`] when it is missing.
+pub fn needed<T>(value: Option<T>, field: &str, expected: &str) -> Result<T, Problem> {
+    value.ok_or_else(|| Problem::field(field, expected))
+}
+
+/// A JSON answer.
+#[must_use]
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = match serde_json::to_vec(body) {
+        Ok(text) => Response::new(text.into()),
+        Err(error) => return Problem::unavailable("the answer", &error).into_response(),
+    };
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Adds where the thing is that was made.
+#[must_use]
+pub fn located(mut response: Response, location: &str) -> Response {
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}

@@ -1,0 +1,169 @@
+//! Gateway: the only entrance. Signs callers in, reads what they say, starts bookings and passes messages on to them, and
+//! answers from the board.
+//!
+//! One table of routes ([`routes`]); beside each path stands who may call it. One file per system, which alone knows the
+//! words of that system.
+
+pub mod auth;
+mod bookings;
+mod call;
+mod catalogue;
+mod ebook;
+pub mod problem;
+mod routes;
+mod start;
+mod talk;
+
+pub use routes::{Access, Route, routes};
+
+use crate::board::Board;
+use auth::Auth;
+use bytes::{Buf, Bytes, BytesMut};
+use call::Call;
+use catalogue::Catalogue;
+use futures::{Stream, StreamExt};
+use problem::{Code, Problem};
+use secrecy::SecretString;
+use start::Turns;
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use temporalio_client::Client;
+use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
+use warp::{
+    Filter,
+    http::{HeaderMap, Method, header},
+    reply::Response,
+};
+use workflows::saga::Limits;
+
+/// The largest body, and how long it may take to arrive.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the gateway is told at the start.
+pub struct Settings {
+    /// `HOLDFAST_HTTP`: where it listens. Loopback unless configured otherwise.
+    pub http: SocketAddr,
+    /// `HOLDFAST_JWT_SECRET`: what tokens are signed with.
+    pub jwt_secret: SecretString,
+    /// `HOLDFAST_JWT_ISSUER`: who signs them.
+    pub jwt_issuer: String,
+    /// `HOLDFAST_JWT_AUDIENCE`: for whom.
+    pub jwt_audience: String,
+    /// `HOLDFAST_CATALOG_URL`: the catalog worker's HTTP side.
+    pub catalog_url: String,
+    /// `HOLDFAST_SERVICE_SECRET`: what we show there.
+    pub service_secret: SecretString,
+    /// `HOLDFAST_REQUESTS_IN_FLIGHT_MAX`: more are refused with 503.
+    pub requests_in_flight_max: usize,
+    /// The limits new bookings are given.
+    pub limits: Limits,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`process::settings::Error`] for a variable that cannot be used.
+    pub fn read() -> Result<Self, process::settings::Error> {
+        use process::settings::{or, seconds_or, secret};
+        let limits = Limits::default();
+        Ok(Self {
+            http: or("HOLDFAST_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
+            jwt_secret: secret("HOLDFAST_JWT_SECRET", "at least 32 random characters", 32)?,
+            jwt_issuer: or("HOLDFAST_JWT_ISSUER", "the issuer's name", "holdfast".to_owned())?,
+            jwt_audience: or("HOLDFAST_JWT_AUDIENCE", "the audience's name", "holdfast".to_owned())?,
+            catalog_url: or("HOLDFAST_CATALOG_URL", "a URL", "http://127.0.0.1:8181".to_owned())?,
+            service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
+            requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number of requests", 512)?,
+            limits: Limits {
+                step: seconds_or("HOLDFAST_STEP_LIMIT_SECONDS", limits.step)?,
+                decision: seconds_or("HOLDFAST_DECISION_LIMIT_SECONDS", limits.decision)?,
+                round: seconds_or("HOLDFAST_UNDO_ROUND_SECONDS", limits.round)?,
+                pause_max: seconds_or("HOLDFAST_UNDO_PAUSE_SECONDS_MAX", limits.pause_max)?,
+                undo_patience: seconds_or("HOLDFAST_UNDO_PATIENCE_SECONDS", limits.undo_patience)?,
+                notice: seconds_or("HOLDFAST_NOTICE_LIMIT_SECONDS", limits.notice)?,
+            },
+        })
+    }
+}
+
+/// What every request is served with.
+pub struct Gateway {
+    temporal: Client,
+    board: Board,
+    auth: Auth,
+    catalogue: Catalogue,
+    limits: Limits,
+    turns: Turns,
+    in_flight: Semaphore,
+}
+
+impl Gateway {
+    /// A gateway before a Temporal client and a board.
+    ///
+    /// # Errors
+    /// When the HTTP client for the catalogue cannot be made.
+    pub fn new(settings: &Settings, temporal: Client, board: Board) -> anyhow::Result<Self> {
+        Ok(Self {
+            temporal,
+            board,
+            auth: Auth::new(&settings.jwt_secret, &settings.jwt_issuer, &settings.jwt_audience),
+            catalogue: Catalogue::new(&settings.catalog_url, &settings.service_secret)?,
+            limits: settings.limits.clone(),
+            turns: Turns::default(),
+            in_flight: Semaphore::new(settings.requests_in_flight_max),
+        })
+    }
+}
+
+/// Serves until told to stop, then finishes what runs.
+pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: CancellationToken) {
+    let query =
+        warp::query::<BTreeMap<String, String>>().or_else(|_| async { Ok::<_, Infallible>((BTreeMap::new(),)) });
+    let everything = warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method: Method, path: warp::path::FullPath, query, headers, body| {
+            let gateway = gateway.clone();
+            async move {
+                let answer = answer(&gateway, &method, path.as_str(), query, headers, body).await;
+                answer.unwrap_or_else(Problem::into_response)
+            }
+        });
+    warp::serve(everything).incoming(listener).graceful(async move { stop.cancelled().await }).run().await;
+}
+
+async fn answer(
+    gateway: &Arc<Gateway>,
+    method: &Method,
+    path: &str,
+    query: BTreeMap<String, String>,
+    headers: HeaderMap,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<Response, Problem> {
+    let arrived = Instant::now();
+    let (route, parameters) = routes::find(method, path)?;
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
+    let caller = gateway.auth.caller(authorization)?;
+    route.access.admit(&caller)?;
+    let _place = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
+    let body = tokio::time::timeout(BODY_WITHIN, read(body)).await.map_err(|_| Problem::new(Code::SlowBody))??;
+    let call = Call { caller, parameters, query, headers, body, arrived };
+    (route.serve)(gateway.clone(), call).await
+}
+
+async fn read(body: impl Stream<Item = Result<impl Buf, warp::Error>>) -> Result<Bytes, Problem> {
+    let mut read = BytesMut::new();
+    let mut body = std::pin::pin!(body);
+    while let Some(part) = body.next().await {
+        let mut part = part.map_err(|_| Problem::new(Code::MalformedBody).detail("the body broke off"))?;
+        if read.len() + part.remaining() > BODY_BYTES_MAX {
+            return Err(Problem::new(Code::BodyTooLarge).with("bytes_max", BODY_BYTES_MAX));
+        }
+        read.extend_from_slice(&part.copy_to_bytes(part.remaining()));
+    }
+    Ok(read.freeze())
+}

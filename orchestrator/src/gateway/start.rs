@@ -1,0 +1,254 @@
+//! How a booking begins: looked up under its key, refused from the board where that is certain, started otherwise, and
+//! answered from the board as soon as it is accepted or turned back.
+
+use super::{
+    Gateway,
+    call::{ANSWER_WITHIN, Call},
+    catalogue::{Item, Known},
+    problem::{Code, Problem},
+};
+use crate::board;
+use futures::future::BoxFuture;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+use temporalio_client::{
+    RpcOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowStartOptions, errors::WorkflowStartError,
+    tonic::Code as Rpc,
+};
+use temporalio_common::search_attributes::SearchAttributes;
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, timeout_at},
+};
+use uuid::Uuid;
+use workflows::{
+    booking::{self, BookingId, Row},
+    contracts, saga,
+};
+
+/// One attempt at a start. A start whose outcome is unknown is repeated under the same workflow id.
+const START_ATTEMPT: Duration = Duration::from_millis(800);
+/// Where booking ids made from idempotency keys live.
+const KEYS: Uuid = Uuid::from_u128(0x5b0f_9d9c_2f6e_4e57_9a63_6f1d_c0a7_11e5);
+
+/// A start that is on its way.
+pub type Launching = BoxFuture<'static, Result<(), WorkflowStartError>>;
+
+/// What a system asks for.
+pub struct Wanted {
+    /// The system.
+    pub system: &'static str,
+    /// The number of the item in its catalogue.
+    pub item: i64,
+    /// The whole body, in canonical form.
+    pub body: String,
+    /// What is refused when somebody else has it.
+    pub taken: Code,
+    /// What is refused when it is not listed.
+    pub unlisted: Code,
+}
+
+/// What came of it.
+pub enum Begun {
+    /// It is on the board: accepted, or turned back.
+    Known(Box<Row>),
+    /// Not decided within the time: it will be, in order.
+    Pending(BookingId),
+}
+
+impl Gateway {
+    /// Begins a booking, or finds the one its key stands for. `launch` starts the saga of the system.
+    ///
+    /// # Errors
+    /// A refusal that is certain before anything is started; `outcome_unknown` when Temporal does not answer.
+    pub(super) async fn begin(
+        &self,
+        call: &Call,
+        wanted: Wanted,
+        accepted: impl Fn(&Row) -> bool,
+        launch: impl Fn(saga::Opening, WorkflowStartOptions) -> Launching,
+    ) -> Result<Begun, Problem> {
+        let key = call.idempotency_key()?;
+        let booking = booking_id(call, wanted.system, key);
+        let fingerprint = key.map(|_| fingerprint(&wanted.body));
+        let until = call.arrived + ANSWER_WITHIN;
+
+        if key.is_some()
+            && let Some(begun) = self.begun_before(booking, fingerprint.as_deref(), until, &accepted).await?
+        {
+            return Ok(begun);
+        }
+        let listed = match self.catalogue.known(wanted.system, wanted.item).await {
+            Known::Listed(item) => Some(item),
+            Known::Unlisted => return Err(Problem::new(wanted.unlisted).with("item", wanted.item)),
+            Known::Unsure => None,
+        };
+        let _turn = match &listed {
+            Some(item) if item.units == 1 => Some(self.turn(&wanted, booking, until).await?),
+            _ => None,
+        };
+        let opening = saga::Opening {
+            booking,
+            customer: call.caller.subject.clone(),
+            item: booking::Item { system: wanted.system.to_owned(), number: wanted.item },
+            fingerprint,
+            limits: self.limits.clone(),
+        };
+        self.launch(&opening, listed.as_ref(), until, launch).await?;
+        let row = self.row_when(booking, until, &accepted).await?;
+        begun(booking, row, opening.fingerprint.as_deref(), &accepted)
+    }
+
+    /// The booking its key stands for, when there is one already: waited for like a new one.
+    async fn begun_before(
+        &self,
+        booking: BookingId,
+        fingerprint: Option<&str>,
+        until: Instant,
+        accepted: &impl Fn(&Row) -> bool,
+    ) -> Result<Option<Begun>, Problem> {
+        match self.board.find(booking).await {
+            Ok(None) => Ok(None),
+            Ok(Some(_)) => {
+                let row = self.row_when(booking, until, accepted).await?;
+                begun(booking, row, fingerprint, accepted).map(Some)
+            }
+            // The workflow id still tells an old key from a new one.
+            Err(error) => {
+                tracing::warn!(error = process::logs::chain(&error), "no look-up by key: the board does not answer");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Waits for the turn to ask for a one-of-a-kind item: while one request for it is undecided, the others wait for
+    /// that outcome, and one that is held already costs a look at the board, not a saga. When time runs out, the request
+    /// goes on without a turn: the hold itself decides.
+    async fn turn(
+        &self,
+        wanted: &Wanted,
+        booking: BookingId,
+        until: Instant,
+    ) -> Result<Option<OwnedMutexGuard<()>>, Problem> {
+        // Half the time, so that the other half is left for the start itself.
+        let patience = Instant::now() + until.saturating_duration_since(Instant::now()) / 2;
+        let turn = timeout_at(patience, self.turns.of(wanted.system, wanted.item)).await.ok();
+        match self.board.holder(wanted.system, wanted.item).await {
+            // Somebody repeats their own request while the first is on its way.
+            Ok(Some(holder)) if holder.booking == booking => Ok(turn),
+            Ok(Some(_)) => Err(Problem::new(wanted.taken).with("item", wanted.item)),
+            Ok(None) => Ok(turn),
+            Err(error) => {
+                tracing::warn!(error = process::logs::chain(&error), "no quick refusals: the board does not answer");
+                Ok(turn)
+            }
+        }
+    }
+
+    async fn launch(
+        &self,
+        opening: &saga::Opening,
+        listed: Option<&Item>,
+        until: Instant,
+        launch: impl Fn(saga::Opening, WorkflowStartOptions) -> Launching,
+    ) -> Result<(), Problem> {
+        let item = listed.map_or_else(|| opening.item.to_string(), |item| format!("\"{}\"", item.name));
+        let options = WorkflowStartOptions::new(contracts::board::QUEUE, opening.workflow_id())
+            .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
+            .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
+            .search_attributes(SearchAttributes::new([
+                saga::BOOKING_SYSTEM.value_set(opening.item.system.clone()),
+                saga::BOOKING_ITEM.value_set(opening.item.to_string()),
+                saga::BOOKING_CUSTOMER.value_set(opening.customer.to_string()),
+                saga::BOOKING_STAGE.value_set(saga::stage::REQUESTED.to_owned()),
+            ]))
+            .static_summary(format!("Booking of {item} by {}", opening.customer))
+            .enable_eager_workflow_start(true)
+            .rpc_options(RpcOptions::builder().timeout(START_ATTEMPT).build())
+            .build();
+        loop {
+            let error = match timeout_at(until, launch(opening.clone(), options.clone())).await {
+                // Ours: started now, by an earlier attempt, or by an earlier request with this key.
+                Ok(Ok(()) | Err(WorkflowStartError::AlreadyStarted { .. })) => return Ok(()),
+                Ok(Err(error)) => Some(error),
+                Err(_) => None,
+            };
+            let again = matches!(&error, Some(WorkflowStartError::Rpc(status))
+                if matches!(status.code(), Rpc::DeadlineExceeded | Rpc::Cancelled | Rpc::Unavailable | Rpc::Unknown));
+            if !again || Instant::now() >= until {
+                if let Some(error) = error {
+                    tracing::warn!(error = process::logs::chain(&error), "Temporal did not take a start");
+                }
+                return Err(Problem::new(Code::OutcomeUnknown)
+                    .with("booking", opening.booking.to_string())
+                    .detail("Repeat the request with the same Idempotency-Key, or look at the booking."));
+            }
+        }
+    }
+
+    /// The row of a booking once it is decided, or as it is when the time is up.
+    pub(super) async fn row_when(
+        &self,
+        booking: BookingId,
+        until: Instant,
+        wished: impl Fn(&Row) -> bool,
+    ) -> Result<Option<Row>, Problem> {
+        let decided = |row: &Row| wished(row) || row.ending.is_some();
+        match self.board.wait(booking, until, decided).await {
+            Ok(row) => Ok(row),
+            // An accepted booking goes on without the board; its row follows.
+            Err(board::Error::Connection(_) | board::Error::Statement(_)) => Ok(None),
+            Err(error) => Err(Problem::unavailable("the board", &error)),
+        }
+    }
+}
+
+fn begun(
+    booking: BookingId,
+    row: Option<Row>,
+    fingerprint: Option<&str>,
+    accepted: &impl Fn(&Row) -> bool,
+) -> Result<Begun, Problem> {
+    match row {
+        Some(row) if row.fingerprint.as_deref() != fingerprint => Err(Problem::new(Code::IdempotencyKeyReused)),
+        Some(row) if accepted(&row) || row.ending.is_some() => Ok(Begun::Known(Box::new(row))),
+        Some(_) | None => Ok(Begun::Pending(booking)),
+    }
+}
+
+/// New for every request, unless the caller has a key: then the same for the same caller, system and key.
+fn booking_id(call: &Call, system: &str, key: Option<&str>) -> BookingId {
+    BookingId(key.map_or_else(Uuid::now_v7, |key| {
+        // None of the parts can hold a NUL.
+        Uuid::new_v5(&KEYS, format!("{}\0{system}\0{key}", call.caller.subject).as_bytes())
+    }))
+}
+
+fn fingerprint(body: &str) -> String {
+    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whose turn it is to ask for an item.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<HashMap<(String, i64), Weak<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    async fn of(&self, system: &str, item: i64) -> OwnedMutexGuard<()> {
+        let queue = {
+            let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody waits for these any more.
+            queues.retain(|_, queue| queue.strong_count() > 0);
+            let queue = queues.entry((system.to_owned(), item)).or_default();
+            queue.upgrade().unwrap_or_else(|| {
+                let new = Arc::new(tokio::sync::Mutex::new(()));
+                *queue = Arc::downgrade(&new);
+                new
+            })
+        };
+        queue.lock_owned().await
+    }
+}

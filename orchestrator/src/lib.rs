@@ -1,0 +1,67 @@
+//! The orchestrator: the only entrance (gateway), the sagas' host, and the keeper of the board.
+
+pub mod board;
+pub mod gateway;
+pub mod host;
+
+use anyhow::Context;
+use board::Board;
+use gateway::Gateway;
+use process::{
+    admin::{self, Readiness},
+    temporal,
+};
+use secrecy::SecretString;
+use std::{net::SocketAddr, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// What the orchestrator reads from its environment.
+pub struct Settings {
+    /// `HOLDFAST_BOARD_DATABASE_URL`.
+    pub database: SecretString,
+    /// `HOLDFAST_ADMIN`: where health and metrics are served.
+    pub admin: SocketAddr,
+    /// Where Temporal is.
+    pub temporal: temporal::Settings,
+    /// The gateway's.
+    pub gateway: gateway::Settings,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`process::settings::Error`] for a variable that cannot be used.
+    pub fn read() -> Result<Self, process::settings::Error> {
+        use process::settings::{or, secret};
+        Ok(Self {
+            database: secret("HOLDFAST_BOARD_DATABASE_URL", "postgres://user:password@host/database", 1)?,
+            admin: or("HOLDFAST_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8190)))?,
+            temporal: temporal::Settings::read()?,
+            gateway: gateway::Settings::read()?,
+        })
+    }
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// When a part cannot start, or Temporal refuses us for good.
+pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    Board::migrate(&settings.database).await.context("the board")?;
+    let board = Board::open(&settings.database, stop.clone())?;
+    let temporal = temporal::connect(&settings.temporal).await?;
+    let gateway = Arc::new(Gateway::new(&settings.gateway, temporal.client.clone(), board.clone())?);
+    let listener = admin::bind(settings.gateway.http).await?;
+    let readiness = Readiness::default();
+
+    let health = admin::serve(settings.admin, readiness.clone(), Some(temporal.metrics), stop.clone());
+    // On a task of its own: the sagas' futures stay on this one, and must not wait for HTTP.
+    let http = tokio::spawn(gateway::serve(gateway, listener, stop.clone()));
+    tokio::try_join!(
+        async { host::run(&temporal, board, readiness, stop).await.context("the sagas' host") },
+        async { http.await.context("the gateway") },
+        async { health.await.context("the admin port") },
+    )?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! `holdfast serve | migrate | token`.
+
+use clap::{Parser, Subcommand};
+use orchestrator::{
+    Settings,
+    board::Board,
+    gateway::auth::{Auth, Caller, Role},
+    serve,
+};
+use process::{logs, settings, shutdown};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use workflows::booking::Subject;
+
+/// The booking orchestrator. Settings come from the environment: see .env.example.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serves HTTP and runs the bookings.
+    Serve,
+    /// Brings the board's schema up to date and ends.
+    Migrate,
+    /// Prints a token for development, signed with HOLDFAST_JWT_SECRET.
+    Token {
+        /// Who: an opaque subject, such as 1.
+        #[arg(long)]
+        subject: Subject,
+        /// What they may be: member, admin, operator. May be given more than once.
+        #[arg(long = "role", required = true)]
+        roles: Vec<Role>,
+        /// For how long.
+        #[arg(long, default_value_t = 12)]
+        hours: u32,
+    },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Serve => {
+            logs::start();
+            let stop = CancellationToken::new();
+            let asked = stop.clone();
+            tokio::spawn(async move {
+                if let Err(error) = shutdown::requested().await {
+                    tracing::error!(%error, "cannot listen for signals");
+                }
+                asked.cancel();
+            });
+            serve(Settings::read()?, stop).await
+        }
+        Command::Migrate => {
+            logs::start();
+            let expected = "postgres://user:password@host/database";
+            Board::migrate(&settings::secret("HOLDFAST_BOARD_DATABASE_URL", expected, 1)?).await
+        }
+        Command::Token { subject, roles, hours } => {
+            let gateway = orchestrator::gateway::Settings::read()?;
+            let auth = Auth::new(&gateway.jwt_secret, &gateway.jwt_issuer, &gateway.jwt_audience);
+            let lifetime = Duration::from_secs(u64::from(hours) * 3600);
+            #[allow(clippy::print_stdout, reason = "the token is what this command is for")]
+            {
+                println!("{}", auth.token(&Caller { subject, roles }, lifetime)?);
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Postgres: a bounded pool, and migrations that run one process at a time.
+
+use anyhow::Context;
+use backon::{ExponentialBuilder, Retryable};
+use deadpool_postgres::{Config, ManagerConfig, Pool, PoolConfig, RecyclingMethod, Runtime, Timeouts};
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+use tokio_postgres::NoTls;
+
+/// Connections of one process to its schema.
+const CONNECTIONS_MAX: usize = 16;
+/// How long a caller waits for a free connection, and how long to connect may take.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Ends a statement that hangs, on the server's side. Shorter than any activity's attempt.
+const STATEMENT_MS_MAX: u32 = 4_000;
+/// All our migrations share one advisory lock: they are short, and starts are rare.
+const MIGRATION_LOCK: i64 = 0x686f_6c64_6661_7374;
+
+/// Makes a pool. Connects only when it is used.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn pool(url: &SecretString) -> anyhow::Result<Pool> {
+    let mut config = Config::new();
+    config.url = Some(url.expose_secret().to_owned());
+    config.options = Some(format!("-c statement_timeout={STATEMENT_MS_MAX}"));
+    config.manager = Some(ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let timeouts = Timeouts { wait: Some(WAIT_MAX), create: Some(WAIT_MAX), recycle: Some(WAIT_MAX) };
+    config.pool = Some(PoolConfig { max_size: CONNECTIONS_MAX, timeouts, ..PoolConfig::default() });
+    config.create_pool(Some(Runtime::Tokio1), NoTls).context("the database URL cannot be used")
+}
+
+/// Brings the schema up to date, waiting for a database that is still starting.
+///
+/// # Errors
+/// When the database stays away for a minute, or a migration fails.
+pub async fn migrate(url: &SecretString, runner: &refinery::Runner) -> anyhow::Result<()> {
+    let patience = ExponentialBuilder::default().with_max_delay(Duration::from_secs(3)).with_max_times(25);
+    let connect = || async { tokio_postgres::connect(url.expose_secret(), NoTls).await };
+    let (mut client, connection) = connect
+        .retry(patience)
+        .notify(|error, pause| tracing::warn!(error = super::logs::chain(error), ?pause, "Postgres is not there yet"))
+        .await
+        .context("Postgres does not answer")?;
+    let connection = tokio::spawn(connection);
+    client.query("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.context("the migration lock")?;
+    let report = runner.run_async(&mut client).await.context("a migration failed")?;
+    for migration in report.applied_migrations() {
+        tracing::info!(%migration, "applied a migration");
+    }
+    // The lock goes with the connection.
+    drop(client);
+    connection.await.context("the migration connection")?.context("the migration connection")
+}

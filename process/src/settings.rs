@@ -1,0 +1,79 @@
+//! Settings: environment variables, read once at the start. A bad one stops the start, by name.
+
+use secrecy::SecretString;
+use std::{fmt::Display, str::FromStr, time::Duration};
+
+/// A variable that cannot be used. Never shows the value: it may be a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no default for it.
+    #[error("{name} is not set: expected {expected}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// It holds something else.
+    #[error("{name} cannot be used ({why}): expected {expected}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+        /// What the parser said.
+        why: String,
+    },
+}
+
+/// Reads a variable that must be set.
+///
+/// # Errors
+/// [`Error`] when it is missing or does not parse.
+pub fn required<T: FromStr<Err: Display>>(name: &'static str, expected: &'static str) -> Result<T, Error> {
+    optional(name, expected)?.ok_or(Error::Missing { name, expected })
+}
+
+/// Reads a variable that has a default.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is set and does not parse.
+pub fn or<T: FromStr<Err: Display>>(name: &'static str, expected: &'static str, default: T) -> Result<T, Error> {
+    Ok(optional(name, expected)?.unwrap_or(default))
+}
+
+/// Reads a time in seconds, with fractions.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is set and is not a positive number.
+pub fn seconds_or(name: &'static str, default: Duration) -> Result<Duration, Error> {
+    let expected = "a positive number of seconds, such as 0.5 or 3600";
+    let Some(seconds) = optional::<f64>(name, expected)? else { return Ok(default) };
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        Ok(_) => Err(Error::Invalid { name, expected, why: "it is zero".to_owned() }),
+        Err(error) => Err(Error::Invalid { name, expected, why: error.to_string() }),
+    }
+}
+
+/// Reads a secret of at least `length_min` bytes.
+///
+/// # Errors
+/// [`Error`] when it is missing or too short.
+pub fn secret(name: &'static str, expected: &'static str, length_min: usize) -> Result<SecretString, Error> {
+    let secret: String = required(name, expected)?;
+    if secret.len() < length_min {
+        return Err(Error::Invalid { name, expected, why: format!("it is shorter than {length_min} bytes") });
+    }
+    Ok(secret.into())
+}
+
+fn optional<T: FromStr<Err: Display>>(name: &'static str, expected: &'static str) -> Result<Option<T>, Error> {
+    let invalid = |why: String| Error::Invalid { name, expected, why };
+    match std::env::var(name) {
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(invalid("it is not UTF-8".to_owned())),
+        Ok(text) if text.trim().is_empty() => Ok(None),
+        Ok(text) => text.trim().parse().map(Some).map_err(|error: T::Err| invalid(error.to_string())),
+    }
+}

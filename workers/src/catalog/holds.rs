@@ -1,0 +1,191 @@
+//! Holds: the exclusive claim of a booking on a unit.
+//!
+//! Everything about one booking happens under one lock, so that two attempts at the same call, or a call and its undo,
+//! come one after the other. Between bookings the table's exclusion constraint decides.
+
+use crate::store::{self, Error, lock, money};
+use deadpool_postgres::{Pool, Transaction};
+use tokio_postgres::{Row, error::SqlState};
+use uuid::Uuid;
+use workflows::{
+    booking::Item,
+    contracts::{
+        BookingRef, Settled,
+        catalog::{Held, HoldAnswer, HoldRequest},
+    },
+};
+
+/// How often a hold that collided with another one looks again. Each collision means that somebody else got on.
+const COLLISIONS_MAX: u32 = 20;
+
+/// Keeps the contract [`workflows::contracts::catalog::Hold`].
+///
+/// # Errors
+/// [`Error`]: not known yet.
+pub async fn hold(pool: &Pool, request: &HoldRequest) -> Result<HoldAnswer, Error> {
+    for _ in 0..COLLISIONS_MAX {
+        match try_hold(pool, request).await {
+            Err(error) if collided(&error) => {}
+            outcome => return outcome,
+        }
+    }
+    Err(Error::Contended)
+}
+
+/// Keeps the contract [`workflows::contracts::catalog::Release`].
+///
+/// # Errors
+/// [`Error`]: not known yet.
+pub async fn release(pool: &Pool, booking: BookingRef) -> Result<Settled, Error> {
+    let booking = booking.booking.0;
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    lock(&transaction, booking).await?;
+    let settled = match state(&transaction, booking).await?.as_deref() {
+        Some("held" | "confirmed") => {
+            let end = "update holds set state = 'released', released_at = now() where booking = $1";
+            transaction.execute(end, &[&booking]).await?;
+            Settled::Done
+        }
+        Some("released") => Settled::Done,
+        // Refused before: there is nothing to release, and the refusal stands.
+        Some(_) => Settled::Nothing,
+        None => {
+            let close = "insert into holds (booking, state, released_at) values ($1, 'released', now())";
+            transaction.execute(close, &[&booking]).await?;
+            Settled::Nothing
+        }
+    };
+    transaction.commit().await?;
+    Ok(settled)
+}
+
+/// Keeps the contract [`workflows::contracts::catalog::Confirm`].
+///
+/// # Errors
+/// [`Error`]: not known yet.
+pub async fn confirm(pool: &Pool, booking: BookingRef) -> Result<Settled, Error> {
+    let booking = booking.booking.0;
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    lock(&transaction, booking).await?;
+    let settled = match state(&transaction, booking).await?.as_deref() {
+        Some("held") => {
+            let confirm = "update holds set state = 'confirmed', confirmed_at = now() where booking = $1";
+            transaction.execute(confirm, &[&booking]).await?;
+            Settled::Done
+        }
+        Some("confirmed") => Settled::Done,
+        _ => Settled::Refused { reason: "hold_released".to_owned() },
+    };
+    transaction.commit().await?;
+    Ok(settled)
+}
+
+async fn try_hold(pool: &Pool, request: &HoldRequest) -> Result<HoldAnswer, Error> {
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    lock(&transaction, request.booking.0).await?;
+    if let Some(answer) = first_answer(&transaction, request.booking.0).await? {
+        return Ok(answer);
+    }
+    let answer = match listed(&transaction, &request.item).await? {
+        None => refuse(&transaction, request, "unknown_item", HoldAnswer::UnknownItem).await?,
+        Some(listed) => match free_unit(&transaction, &request.item).await? {
+            None => refuse(&transaction, request, "taken", HoldAnswer::Taken { until: None }).await?,
+            Some(unit) => claim(&transaction, request, unit, listed).await?,
+        },
+    };
+    transaction.commit().await?;
+    Ok(answer)
+}
+
+/// The answer this booking has had before.
+async fn first_answer(transaction: &Transaction<'_>, booking: Uuid) -> Result<Option<HoldAnswer>, Error> {
+    let find =
+        transaction.prepare_cached("select state, name, price_minor, currency from holds where booking = $1").await?;
+    let Some(row) = transaction.query_opt(&find, &[&booking]).await? else { return Ok(None) };
+    Ok(Some(match row.get("state") {
+        "held" | "confirmed" => HoldAnswer::Held(held(&row)?),
+        "taken" => HoldAnswer::Taken { until: None },
+        "unknown_item" => HoldAnswer::UnknownItem,
+        _ => HoldAnswer::Closed,
+    }))
+}
+
+async fn listed(transaction: &Transaction<'_>, item: &Item) -> Result<Option<Held>, Error> {
+    let find = transaction
+        .prepare_cached("select name, price_minor, currency from items where system = $1 and number = $2")
+        .await?;
+    let row = transaction.query_opt(&find, &[&item.system, &item.number]).await?;
+    row.map(|row| held(&row)).transpose()
+}
+
+/// A unit nobody holds. First one that nobody is just trying to take, so that popular items do not queue behind each
+/// other; then, before we say "taken", once more, waiting for those who are: they may give up.
+async fn free_unit(transaction: &Transaction<'_>, item: &Item) -> Result<Option<i64>, Error> {
+    const FREE: &str = "select unit from units u where system = $1 and number = $2 and not exists \
+        (select from holds h where h.unit = u.unit and h.state in ('held', 'confirmed')) order by ordinal limit 1 for update";
+    let quick = transaction.prepare_cached(&format!("{FREE} skip locked")).await?;
+    if let Some(row) = transaction.query_opt(&quick, &[&item.system, &item.number]).await? {
+        return Ok(Some(row.get(0)));
+    }
+    let patient = transaction.prepare_cached(FREE).await?;
+    let row = transaction.query_opt(&patient, &[&item.system, &item.number]).await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+async fn claim(
+    transaction: &Transaction<'_>,
+    request: &HoldRequest,
+    unit: i64,
+    listed: Held,
+) -> Result<HoldAnswer, Error> {
+    let claim = transaction
+        .prepare_cached(
+            "insert into holds (booking, workflow, unit, state, name, price_minor, currency) \
+             values ($1, $2, $3, 'held', $4, $5, $6)",
+        )
+        .await?;
+    let price = listed.price;
+    transaction
+        .execute(
+            &claim,
+            &[
+                &request.booking.0,
+                &request.workflow,
+                &unit,
+                &listed.name,
+                &price.amount_minor(),
+                &price.currency().code(),
+            ],
+        )
+        .await?;
+    Ok(HoldAnswer::Held(listed))
+}
+
+/// Writes the refusal down: another attempt at the same call, still on its way, must not succeed after this answer.
+async fn refuse(
+    transaction: &Transaction<'_>,
+    request: &HoldRequest,
+    state: &str,
+    answer: HoldAnswer,
+) -> Result<HoldAnswer, Error> {
+    let refuse = transaction.prepare_cached("insert into holds (booking, workflow, state) values ($1, $2, $3)").await?;
+    transaction.execute(&refuse, &[&request.booking.0, &request.workflow, &state]).await?;
+    Ok(answer)
+}
+
+async fn state(transaction: &Transaction<'_>, booking: Uuid) -> Result<Option<String>, Error> {
+    let find = transaction.prepare_cached("select state from holds where booking = $1").await?;
+    Ok(transaction.query_opt(&find, &[&booking]).await?.map(|row| row.get(0)))
+}
+
+fn held(row: &Row) -> Result<Held, Error> {
+    Ok(Held { name: row.get("name"), price: money(row.get("price_minor"), row.get("currency"))? })
+}
+
+/// Did another booking win the unit between our look and our claim?
+fn collided(error: &Error) -> bool {
+    matches!(store::code(error), Some(code) if *code == SqlState::EXCLUSION_VIOLATION || *code == SqlState::T_R_DEADLOCK_DETECTED)
+}

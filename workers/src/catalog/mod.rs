@@ -1,0 +1,99 @@
+//! Catalog worker: what can be booked, at which price, and who holds it.
+//!
+//! Promises that one unit is held by one booking at any moment, that a repeat gets the first answer, and that a released
+//! booking never holds again. Does not know why something is held.
+
+mod holds;
+mod http;
+mod items;
+
+pub use holds::{confirm, hold, release};
+pub use items::{Change, Item, NewItem};
+
+use crate::{GRACE, Setup, host};
+use deadpool_postgres::Pool;
+use secrecy::SecretString;
+use std::{net::SocketAddr, sync::Arc};
+use temporalio_macros::activities;
+use temporalio_sdk::{
+    WorkerOptions,
+    activities::{ActivityContext, ActivityError},
+};
+use workflows::contracts::{
+    BookingRef, Settled,
+    catalog::{self, HoldAnswer, HoldRequest},
+};
+
+mod embedded {
+    refinery::embed_migrations!("src/catalog/migrations");
+}
+
+/// What the catalog worker reads from its environment.
+pub struct Settings {
+    /// `HOLDFAST_CATALOG_DATABASE_URL`.
+    pub database: SecretString,
+    /// `HOLDFAST_CATALOG_ADMIN`: where health and metrics are served.
+    pub admin: SocketAddr,
+    /// `HOLDFAST_CATALOG_HTTP`: where the gateway reaches the catalogue.
+    pub http: SocketAddr,
+    /// `HOLDFAST_SERVICE_SECRET`: what the gateway shows there.
+    pub service_secret: SecretString,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`process::settings::Error`] for a variable that cannot be used.
+    pub fn read() -> Result<Self, process::settings::Error> {
+        use process::settings::{or, secret};
+        Ok(Self {
+            database: secret("HOLDFAST_CATALOG_DATABASE_URL", "postgres://user:password@host/database", 1)?,
+            admin: or("HOLDFAST_CATALOG_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8191)))?,
+            http: or("HOLDFAST_CATALOG_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8181)))?,
+            service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
+        })
+    }
+}
+
+/// Runs the worker until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, or Temporal refuses it for good.
+pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
+    process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
+    let pool = process::postgres::pool(&settings.database)?;
+    let listener = process::admin::bind(settings.http).await?;
+    let http = http::serve(listener, pool.clone(), settings.service_secret, setup.stop.clone());
+    let options = WorkerOptions::new(catalog::QUEUE)
+        .register_activities(Activities { pool })
+        .graceful_shutdown_period(GRACE)
+        .build();
+    tokio::try_join!(host(setup, options, settings.admin), async {
+        http.await;
+        Ok(())
+    })?;
+    Ok(())
+}
+
+struct Activities {
+    pool: Pool,
+}
+
+#[activities]
+impl Activities {
+    #[activity(definition = catalog::Hold)]
+    async fn hold(self: Arc<Self>, _: ActivityContext, request: HoldRequest) -> Result<HoldAnswer, ActivityError> {
+        Ok(hold(&self.pool, &request).await?)
+    }
+
+    #[activity(definition = catalog::Release)]
+    async fn release(self: Arc<Self>, _: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
+        Ok(release(&self.pool, booking).await?)
+    }
+
+    #[activity(definition = catalog::Confirm)]
+    async fn confirm(self: Arc<Self>, _: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
+        Ok(confirm(&self.pool, booking).await?)
+    }
+}

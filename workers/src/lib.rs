@@ -1,0 +1,53 @@
+//! The workers of Holdfast: each keeps the contracts of one queue, with its own schema, login role and admin port.
+//!
+//! A worker's file names what it keeps; the functions behind its activities are plain `async fn`s over the contract's
+//! types, so that they can be called without Temporal too.
+
+pub mod catalog;
+pub mod notification;
+pub mod payment;
+pub mod store;
+
+use process::{
+    admin::{self, Readiness},
+    temporal::Temporal,
+};
+use std::{net::SocketAddr, time::Duration};
+use temporalio_sdk::{Worker, WorkerOptions};
+use tokio_util::sync::CancellationToken;
+
+/// How long activities may finish after SIGTERM.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the workers of one process share.
+pub struct Setup {
+    /// The connection to Temporal.
+    pub temporal: Temporal,
+    /// Cancelled when the process is to end.
+    pub stop: CancellationToken,
+}
+
+/// Polls a queue and serves the admin port until told to stop.
+async fn host(setup: &Setup, options: WorkerOptions, admin: SocketAddr) -> anyhow::Result<()> {
+    let mut worker = Worker::new(&setup.temporal.runtime, setup.temporal.client.clone(), options)?;
+    let shutdown = worker.shutdown_handle();
+    let readiness = Readiness::default();
+    let health = admin::serve(admin, readiness.clone(), Some(setup.temporal.metrics), setup.stop.clone());
+    readiness.set(true);
+    tokio::try_join!(
+        async {
+            let outcome = worker.run().await;
+            // A dead worker takes its process down: the platform starts it again.
+            setup.stop.cancel();
+            Ok(outcome?)
+        },
+        async {
+            setup.stop.cancelled().await;
+            readiness.set(false);
+            shutdown();
+            Ok(())
+        },
+        health,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! `holdfast-worker catalog | payment | notification | all`: one process, one worker or all of them.
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use process::{logs, shutdown, temporal};
+use tokio_util::sync::CancellationToken;
+use workers::{Setup, catalog, notification, payment};
+
+/// Runs one of Holdfast's workers, or all of them in one process. Settings come from the environment: see .env.example.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    worker: Which,
+}
+
+#[derive(Clone, Copy, PartialEq, Subcommand)]
+enum Which {
+    /// What can be booked, and who holds it.
+    Catalog,
+    /// Charges and refunds.
+    Payment,
+    /// Messages to customers.
+    Notification,
+    /// All three.
+    All,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let wanted = Arguments::parse().worker;
+    logs::start();
+    let runs = |worker: Which| wanted == Which::All || wanted == worker;
+    let catalog = runs(Which::Catalog).then(catalog::Settings::read).transpose()?;
+    let payment = runs(Which::Payment).then(payment::Settings::read).transpose()?;
+    let notification = runs(Which::Notification).then(notification::Settings::read).transpose()?;
+
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        if let Err(error) = shutdown::requested().await {
+            tracing::error!(%error, "cannot listen for signals");
+        }
+        asked.cancel();
+    });
+    let setup = Setup { temporal: temporal::connect(&temporal::Settings::read()?).await?, stop };
+    // A worker's future is bound to this task: the SDK runs each on the task that started it.
+    tokio::try_join!(
+        async {
+            let Some(settings) = catalog else { return Ok(()) };
+            catalog::run(settings, &setup).await.context("the catalog worker")
+        },
+        async {
+            let Some(settings) = payment else { return Ok(()) };
+            payment::run(settings, &setup).await.context("the payment worker")
+        },
+        async {
+            let Some(settings) = notification else { return Ok(()) };
+            notification::run(settings, &setup).await.context("the notification worker")
+        },
+    )?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Notification worker: one message per booking and stage, and a record of what was sent. Decides nothing.
+//!
+//! Messages go to the log for now: who and which stage, never the text, which may name people.
+
+use crate::{GRACE, Setup, host, store::Error};
+use deadpool_postgres::Pool;
+use secrecy::SecretString;
+use std::{net::SocketAddr, sync::Arc};
+use temporalio_macros::activities;
+use temporalio_sdk::{
+    WorkerOptions,
+    activities::{ActivityContext, ActivityError},
+};
+use workflows::contracts::notification::{self, Notice};
+
+mod embedded {
+    refinery::embed_migrations!("src/notification/migrations");
+}
+
+/// What the notification worker reads from its environment.
+pub struct Settings {
+    /// `HOLDFAST_NOTIFICATION_DATABASE_URL`.
+    pub database: SecretString,
+    /// `HOLDFAST_NOTIFICATION_ADMIN`: where health and metrics are served.
+    pub admin: SocketAddr,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`process::settings::Error`] for a variable that cannot be used.
+    pub fn read() -> Result<Self, process::settings::Error> {
+        use process::settings::{or, secret};
+        Ok(Self {
+            database: secret("HOLDFAST_NOTIFICATION_DATABASE_URL", "postgres://user:password@host/database", 1)?,
+            admin: or("HOLDFAST_NOTIFICATION_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8193)))?,
+        })
+    }
+}
+
+/// Runs the worker until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, or Temporal refuses it for good.
+pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
+    process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
+    let pool = process::postgres::pool(&settings.database)?;
+    let options = WorkerOptions::new(notification::QUEUE)
+        .register_activities(Activities { pool })
+        .graceful_shutdown_period(GRACE)
+        .build();
+    host(setup, options, settings.admin).await
+}
+
+/// Keeps the contract [`notification::Send`].
+///
+/// # Errors
+/// [`Error`]: not known yet.
+pub async fn send(pool: &Pool, notice: &Notice) -> Result<(), Error> {
+    let client = pool.get().await?;
+    let record = client
+        .prepare_cached(
+            "insert into messages (booking, stage, system, customer, text) values ($1, $2, $3, $4, $5) \
+             on conflict do nothing",
+        )
+        .await?;
+    let customer = notice.customer.as_str();
+    let new =
+        client.execute(&record, &[&notice.booking.0, &notice.stage, &notice.system, &customer, &words(notice)]).await?;
+    if new == 1 {
+        tracing::info!(booking = %notice.booking, stage = notice.stage, "told the customer of {}", notice.booking);
+    }
+    Ok(())
+}
+
+/// What the customer reads.
+fn words(notice: &Notice) -> String {
+    let item = notice.item_name.as_deref().unwrap_or("what you asked for");
+    match (notice.stage.as_str(), notice.reason.as_deref()) {
+        ("paid", _) => format!("We received your payment for \"{item}\". It now waits for approval."),
+        ("approved", _) => format!("\"{item}\" is yours. Enjoy it, and bring it back when you are done."),
+        ("returned", _) => format!("\"{item}\" is back with us. Thank you."),
+        ("undone", Some("rejected")) => {
+            format!("Your request for \"{item}\" was not approved. Whatever you paid has been refunded.")
+        }
+        ("undone", Some("payment_declined")) => {
+            format!("Your payment for \"{item}\" was declined. Nothing was charged.")
+        }
+        ("undone", Some("item_taken")) => format!("Somebody was quicker: \"{item}\" is taken. Nothing was charged."),
+        ("undone", _) => format!("Your request for \"{item}\" has ended. Whatever you paid has been refunded."),
+        (stage, _) => format!("\"{item}\" is now {stage}."),
+    }
+}
+
+struct Activities {
+    pool: Pool,
+}
+
+#[activities]
+impl Activities {
+    #[activity(definition = notification::Send)]
+    async fn send(self: Arc<Self>, _: ActivityContext, notice: Notice) -> Result<(), ActivityError> {
+        Ok(send(&self.pool, &notice).await?)
+    }
+}

@@ -1,0 +1,255 @@
+//! Ledger: what we have asked of the provider, and where the money is, in double entry.
+//!
+//! An intent is committed before the provider is called; every answer is recorded with its postings in one transaction.
+//! No transaction is open while the provider is called.
+
+use super::provider::{Captured, Charged};
+use crate::store::{Error, lock};
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Pool, Transaction};
+use tokio_postgres::Row;
+use uuid::Uuid;
+use workflows::{
+    booking::BookingId,
+    contracts::{
+        Settled,
+        payment::{ChargeAnswer, ChargeRequest},
+    },
+    money::Money,
+};
+
+/// Our books.
+#[derive(Clone)]
+pub struct Ledger {
+    pool: Pool,
+}
+
+/// What the ledger says to a charge.
+pub(super) enum Opened {
+    /// It has been answered before.
+    Answered(ChargeAnswer),
+    /// The intent is written down: the provider may be asked.
+    New,
+    /// An earlier attempt may have asked: look it up first.
+    InDoubt,
+}
+
+/// What the ledger says to a refund.
+pub(super) enum Undoing {
+    /// It has been answered before, or there is nothing to refund.
+    Answered(Settled),
+    /// Closed to charging; this is what is known of the charge.
+    Open(Standing),
+}
+
+/// What is known of a charge that has to be given back.
+pub(super) enum Standing {
+    /// It was captured. In doubt: an earlier attempt may have refunded it already.
+    Captured { captured: Captured, in_doubt: bool },
+    /// It may have been captured.
+    InDoubt { intended_at: DateTime<Utc> },
+}
+
+struct Charge {
+    state: String,
+    amount: Money,
+    decline: Option<String>,
+    reference: Option<String>,
+    intended_at: DateTime<Utc>,
+}
+
+impl Ledger {
+    /// A ledger in the database behind `pool`.
+    #[must_use]
+    pub const fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// Writes the intent to charge down, before the provider hears of it.
+    pub(super) async fn open(&self, request: &ChargeRequest) -> Result<Opened, Error> {
+        let booking = request.booking.0;
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        lock(&transaction, booking).await?;
+        if let Some(charge) = find(&transaction, booking).await? {
+            return Ok(match charge.state.as_str() {
+                "intended" => Opened::InDoubt,
+                _ => Opened::Answered(answer(&charge)),
+            });
+        }
+        let insert = transaction
+            .prepare_cached(
+                "insert into charges (booking, workflow, customer, method, amount_minor, currency, state) \
+                 values ($1, $2, $3, $4, $5, $6, 'intended')",
+            )
+            .await?;
+        let (amount, currency) = (request.amount.amount_minor(), request.amount.currency().code());
+        let customer = request.customer.as_str();
+        transaction
+            .execute(&insert, &[&booking, &request.workflow, &customer, &request.method, &amount, &currency])
+            .await?;
+        transaction.commit().await?;
+        Ok(Opened::New)
+    }
+
+    /// Records the provider's answer to a charge, unless a refund has closed it meanwhile: then the refund deals with
+    /// what was taken.
+    pub(super) async fn settle(&self, booking: BookingId, charged: Charged) -> Result<ChargeAnswer, Error> {
+        let booking = booking.0;
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        lock(&transaction, booking).await?;
+        let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
+        if charge.state != "intended" {
+            return Ok(answer(&charge));
+        }
+        let answer = match charged {
+            Charged::Captured(captured) => {
+                capture(&transaction, booking, &charge, &captured, "captured").await?;
+                ChargeAnswer::Captured
+            }
+            Charged::Declined { reason } => {
+                let decline =
+                    "update charges set state = 'declined', decline = $2, settled_at = now() where booking = $1";
+                transaction.execute(decline, &[&booking, &reason]).await?;
+                ChargeAnswer::Declined { reason }
+            }
+        };
+        transaction.commit().await?;
+        Ok(answer)
+    }
+
+    /// Closes a booking to charging, and says what is to be given back.
+    pub(super) async fn begin_refund(&self, booking: BookingId) -> Result<Undoing, Error> {
+        let booking = booking.0;
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        lock(&transaction, booking).await?;
+        let Some(charge) = find(&transaction, booking).await? else {
+            let close = "insert into charges (booking, amount_minor, currency, state, settled_at) \
+                         values ($1, 0, 'XXX', 'voided', now())";
+            transaction.execute(close, &[&booking]).await?;
+            transaction.commit().await?;
+            return Ok(Undoing::Answered(Settled::Nothing));
+        };
+        let undoing = match charge.state.as_str() {
+            "declined" | "voided" => Undoing::Answered(Settled::Nothing),
+            "refunded" => Undoing::Answered(Settled::Done),
+            _ => {
+                let close = "update charges set state = 'refunding' where booking = $1";
+                transaction.execute(close, &[&booking]).await?;
+                Undoing::Open(match charge.reference {
+                    Some(reference) => {
+                        let captured = Captured { reference, amount: charge.amount, refunded: false };
+                        Standing::Captured { captured, in_doubt: charge.state == "refunding" }
+                    }
+                    None => Standing::InDoubt { intended_at: charge.intended_at },
+                })
+            }
+        };
+        transaction.commit().await?;
+        Ok(undoing)
+    }
+
+    /// Records that a charge in doubt was captured after all, while it is being refunded.
+    pub(super) async fn record_capture(&self, booking: BookingId, captured: Captured) -> Result<Captured, Error> {
+        let booking = booking.0;
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        lock(&transaction, booking).await?;
+        let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
+        if charge.reference.is_none() {
+            capture(&transaction, booking, &charge, &captured, "refunding").await?;
+            transaction.commit().await?;
+        }
+        Ok(captured)
+    }
+
+    /// Records that the money is back.
+    pub(super) async fn record_refund(&self, booking: BookingId) -> Result<Settled, Error> {
+        let booking = booking.0;
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        lock(&transaction, booking).await?;
+        let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
+        if charge.state != "refunded" {
+            let refunded = "update charges set state = 'refunded', refunded_at = now() where booking = $1";
+            transaction.execute(refunded, &[&booking]).await?;
+            post(&transaction, booking, "refund", -charge.amount.amount_minor(), charge.amount).await?;
+            transaction.commit().await?;
+        }
+        Ok(Settled::Done)
+    }
+
+    /// Records that nothing was taken and nothing will be.
+    pub(super) async fn void(&self, booking: BookingId) -> Result<Settled, Error> {
+        let client = self.pool.get().await?;
+        let void = "update charges set state = 'voided', settled_at = now() where booking = $1 and state = 'refunding' \
+                    and provider_ref is null";
+        client.execute(void, &[&booking.0]).await?;
+        Ok(Settled::Nothing)
+    }
+}
+
+async fn find(transaction: &Transaction<'_>, booking: Uuid) -> Result<Option<Charge>, Error> {
+    let select = transaction
+        .prepare_cached(
+            "select state, amount_minor, currency, decline, provider_ref, intended_at from charges where booking = $1",
+        )
+        .await?;
+    let row = transaction.query_opt(&select, &[&booking]).await?;
+    row.map(|row| charge(&row)).transpose()
+}
+
+fn charge(row: &Row) -> Result<Charge, Error> {
+    Ok(Charge {
+        state: row.get("state"),
+        amount: crate::store::money(row.get("amount_minor"), row.get("currency"))?,
+        decline: row.get("decline"),
+        reference: row.get("provider_ref"),
+        intended_at: row.get("intended_at"),
+    })
+}
+
+/// The first answer to a charge. While or after it is given back, the booking is closed to charging.
+fn answer(charge: &Charge) -> ChargeAnswer {
+    match charge.state.as_str() {
+        "captured" => ChargeAnswer::Captured,
+        "declined" => ChargeAnswer::Declined { reason: charge.decline.clone().unwrap_or_default() },
+        _ => ChargeAnswer::Closed,
+    }
+}
+
+async fn capture(
+    transaction: &Transaction<'_>,
+    booking: Uuid,
+    charge: &Charge,
+    captured: &Captured,
+    state: &str,
+) -> Result<(), Error> {
+    // The provider's figure is what will be refunded; it must be the one we asked for.
+    if captured.amount != charge.amount {
+        return Err(Error::Corrupt("provider amount"));
+    }
+    let record = "update charges set state = $2, provider_ref = $3, settled_at = now() where booking = $1";
+    transaction.execute(record, &[&booking, &state, &captured.reference]).await?;
+    post(transaction, booking, "capture", charge.amount.amount_minor(), charge.amount).await
+}
+
+/// Moves an amount from the customer to what we hold for bookings; a negative one, back.
+async fn post(
+    transaction: &Transaction<'_>,
+    booking: Uuid,
+    movement: &str,
+    to_bookings: i64,
+    money: Money,
+) -> Result<(), Error> {
+    let post = transaction
+        .prepare_cached(
+            "insert into postings (booking, movement, account, amount_minor, currency) \
+             values ($1, $2, 'customer', -$3::bigint, $4), ($1, $2, 'bookings', $3::bigint, $4)",
+        )
+        .await?;
+    transaction.execute(&post, &[&booking, &movement, &to_bookings, &money.currency().code()]).await?;
+    Ok(())
+}

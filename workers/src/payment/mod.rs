@@ -1,0 +1,201 @@
+//! Payment worker: the only code that talks to a payment provider.
+//!
+//! Promises at most one capture and one refund per booking, across retries, restarts and lost answers, and a ledger that
+//! agrees with the provider's books. Does not know why a booking is charged.
+
+mod ledger;
+pub mod provider;
+mod simulator;
+
+pub use ledger::Ledger;
+pub use simulator::Simulator;
+
+use crate::{GRACE, Setup, host};
+use ledger::{Opened, Standing, Undoing};
+use provider::{Cancelled, Charged, Order, Provider, Refunded};
+use secrecy::SecretString;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use temporalio_macros::activities;
+use temporalio_sdk::{
+    WorkerOptions,
+    activities::{ActivityContext, ActivityError},
+};
+use workflows::contracts::{
+    BookingRef, Contract, Settled,
+    payment::{self, ChargeAnswer, ChargeRequest},
+};
+
+mod embedded {
+    refinery::embed_migrations!("src/payment/migrations");
+}
+
+/// What the payment worker reads from its environment.
+pub struct Settings {
+    /// `HOLDFAST_PAYMENT_DATABASE_URL`.
+    pub database: SecretString,
+    /// `HOLDFAST_PAYMENT_ADMIN`: where health and metrics are served.
+    pub admin: SocketAddr,
+    /// `HOLDFAST_PAYMENT_PROVIDER_URL`: where the provider is.
+    pub provider_url: String,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`process::settings::Error`] for a variable that cannot be used.
+    pub fn read() -> Result<Self, process::settings::Error> {
+        use process::settings::{or, required, secret};
+        Ok(Self {
+            database: secret("HOLDFAST_PAYMENT_DATABASE_URL", "postgres://user:password@host/database", 1)?,
+            admin: or("HOLDFAST_PAYMENT_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8192)))?,
+            provider_url: required("HOLDFAST_PAYMENT_PROVIDER_URL", "the base URL of the payment provider")?,
+        })
+    }
+}
+
+/// Runs the worker until it is told to stop.
+///
+/// # Errors
+/// When it cannot start, or Temporal refuses it for good.
+pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
+    process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
+    let ledger = Ledger::new(process::postgres::pool(&settings.database)?);
+    let desk = Desk { ledger, provider: Simulator::new(&settings.provider_url)? };
+    let options = WorkerOptions::new(payment::QUEUE)
+        .register_activities(Activities { desk })
+        .graceful_shutdown_period(GRACE)
+        .build();
+    host(setup, options, settings.admin).await
+}
+
+/// Not known yet: ask again.
+#[derive(Debug, thiserror::Error)]
+pub enum Unknown {
+    /// The ledger did not answer.
+    #[error("the ledger does not answer")]
+    Ledger(#[from] crate::store::Error),
+    /// The provider did not answer, or not clearly.
+    #[error("the provider's answer is not known")]
+    Provider(#[from] provider::Error),
+    /// The provider cannot refuse a late charge, so it is looked up again until none can come any more.
+    #[error("a late charge may still arrive")]
+    Settling,
+}
+
+/// Where charges and refunds are made: a ledger and a provider.
+pub struct Desk<P> {
+    /// Our books.
+    pub ledger: Ledger,
+    /// Theirs.
+    pub provider: P,
+}
+
+impl<P: Provider> Desk<P> {
+    /// Keeps the contract [`payment::Charge`].
+    ///
+    /// # Errors
+    /// [`Unknown`]: ask again.
+    pub async fn charge(&self, request: &ChargeRequest) -> Result<ChargeAnswer, Unknown> {
+        if request.amount.is_zero() {
+            // Nothing to take, so nothing to give back: the provider never hears of it.
+            return Ok(ChargeAnswer::Captured);
+        }
+        let in_doubt = match self.ledger.open(request).await? {
+            Opened::Answered(answer) => return Ok(answer),
+            Opened::New => false,
+            Opened::InDoubt => true,
+        };
+        let order = Order {
+            key: request.booking.to_string(),
+            customer: request.customer.to_string(),
+            amount: request.amount,
+            method: request.method.clone(),
+        };
+        // After a doubt the provider is asked first: it may have taken the money and lost the reply.
+        let known = if in_doubt { self.provider.find(&order.key).await? } else { None };
+        let charged = match known {
+            Some(captured) => Charged::Captured(captured),
+            None => self.provider.charge(&order).await?,
+        };
+        Ok(self.ledger.settle(request.booking, charged).await?)
+    }
+
+    /// Keeps the contract [`payment::Refund`].
+    ///
+    /// # Errors
+    /// [`Unknown`]: ask again.
+    pub async fn refund(&self, booking: BookingRef) -> Result<Settled, Unknown> {
+        let booking = booking.booking;
+        // From here on no attempt at charging gets as far as the provider.
+        let standing = match self.ledger.begin_refund(booking).await? {
+            Undoing::Answered(settled) => return Ok(settled),
+            Undoing::Open(standing) => standing,
+        };
+        let key = booking.to_string();
+        let captured = match standing {
+            Standing::Captured { captured, in_doubt: false } => captured,
+            // The provider may have refunded and lost its reply, or somebody did it there by hand.
+            Standing::Captured { captured, in_doubt: true } => self.provider.find(&key).await?.unwrap_or(captured),
+            Standing::InDoubt { intended_at } => {
+                let captured = match self.provider.cancel(&key).await? {
+                    Cancelled::Refused => None,
+                    Cancelled::Captured(captured) => Some(captured),
+                    Cancelled::Unsupported { settle_window } => match self.provider.find(&key).await? {
+                        None if chrono::Utc::now() < intended_at + settle_window => return Err(Unknown::Settling),
+                        known => known,
+                    },
+                };
+                match captured {
+                    Some(captured) => self.ledger.record_capture(booking, captured).await?,
+                    None => return Ok(self.ledger.void(booking).await?),
+                }
+            }
+        };
+        if captured.refunded {
+            return Ok(self.ledger.record_refund(booking).await?);
+        }
+        match self.provider.refund(&key, &captured).await? {
+            Refunded::Done => Ok(self.ledger.record_refund(booking).await?),
+            Refunded::Refused { reason } => Ok(Settled::Refused { reason }),
+        }
+    }
+}
+
+struct Activities {
+    desk: Desk<Simulator>,
+}
+
+#[activities]
+impl Activities {
+    #[activity(definition = payment::Charge)]
+    async fn charge(
+        self: Arc<Self>,
+        context: ActivityContext,
+        request: ChargeRequest,
+    ) -> Result<ChargeAnswer, ActivityError> {
+        Ok(alive::<payment::Charge, _>(&context, self.desk.charge(&request)).await?)
+    }
+
+    #[activity(definition = payment::Refund)]
+    async fn refund(self: Arc<Self>, context: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
+        Ok(alive::<payment::Refund, _>(&context, self.desk.refund(booking)).await?)
+    }
+}
+
+/// Tells Temporal that we are still here while a provider is slow, so that a worker that died is noticed soon.
+async fn alive<C: Contract, F: Future>(context: &ActivityContext, work: F) -> F::Output {
+    let beat = C::HEARTBEAT.unwrap_or(C::ATTEMPT) / 3;
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            outcome = &mut work => return outcome,
+            () = tokio::time::sleep(beat.max(Duration::from_millis(100))) => {
+                // A beat that cannot be recorded is one that is missed: the server will notice.
+                if let Err(error) = context.record_heartbeat(()).await {
+                    tracing::debug!(error = process::logs::chain(&error), "a heartbeat was not recorded");
+                }
+            }
+        }
+    }
+}

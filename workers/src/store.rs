@@ -1,0 +1,51 @@
+//! What the workers' tables have in common: one error, one lock per booking.
+
+use deadpool_postgres::{PoolError, Transaction};
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+use workflows::money::Money;
+
+/// The database did not answer as it should. To an activity that means: not known yet, try again.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A statement failed.
+    #[error("the database refused a statement")]
+    Statement(#[from] tokio_postgres::Error),
+    /// No connection in time.
+    #[error("no database connection")]
+    Connection(#[from] PoolError),
+    /// A column holds what we never write.
+    #[error("the column {0} holds something unexpected")]
+    Corrupt(&'static str),
+    /// Others got on, again and again, and we did not.
+    #[error("too much contention")]
+    Contended,
+}
+
+/// The SQL state behind an error, when there is one.
+#[must_use]
+pub fn code(error: &Error) -> Option<&SqlState> {
+    match error {
+        Error::Statement(error) => error.code(),
+        Error::Connection(_) | Error::Corrupt(_) | Error::Contended => None,
+    }
+}
+
+/// Makes everything about one booking happen in turn, until the transaction ends.
+///
+/// # Errors
+/// [`Error`] when the database does not answer.
+pub async fn lock(transaction: &Transaction<'_>, booking: Uuid) -> Result<(), Error> {
+    let lock = transaction.prepare_cached("select pg_advisory_xact_lock(hashtextextended($1, 0))").await?;
+    transaction.execute(&lock, &[&booking.to_string()]).await?;
+    Ok(())
+}
+
+/// Reads an amount from its two columns.
+///
+/// # Errors
+/// [`Error::Corrupt`] when they hold no amount.
+pub fn money(amount_minor: i64, currency: &str) -> Result<Money, Error> {
+    let currency = iso_currency::Currency::from_code(currency).ok_or(Error::Corrupt("currency"))?;
+    Money::new(amount_minor, currency).map_err(|_| Error::Corrupt("amount"))
+}

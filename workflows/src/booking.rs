@@ -1,0 +1,186 @@
+//! The words every booking shares: its id, its customer, its item, who is waited for, how it ends.
+
+use crate::money::Money;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt, str::FromStr};
+use uuid::Uuid;
+
+/// One customer's request and its whole life. Also the idempotency key of everything done for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BookingId(pub Uuid);
+
+impl fmt::Display for BookingId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl FromStr for BookingId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// What does not look like a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1 to 64 characters of a-z, A-Z, 0-9, '.', '_', '-'")]
+pub struct NotASubject;
+
+/// A person as the sign-in knows them: an opaque subject, never a name or an address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Subject(String);
+
+impl Subject {
+    /// The subject as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Subject {
+    type Error = NotASubject;
+
+    fn try_from(text: String) -> Result<Self, NotASubject> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if (1..=64).contains(&text.len()) && text.chars().all(plain) { Ok(Self(text)) } else { Err(NotASubject) }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = NotASubject;
+
+    fn from_str(text: &str) -> Result<Self, NotASubject> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<Subject> for String {
+    fn from(subject: Subject) -> Self {
+        subject.0
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// What can be booked: a number within the catalogue of one system, written `ebook/17`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Item {
+    /// The system whose catalogue lists it.
+    pub system: String,
+    /// Its number in that catalogue, counted from 1.
+    pub number: i64,
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.system, self.number)
+    }
+}
+
+/// Who has to do something before a booking goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    /// The person who booked.
+    Customer,
+    /// Whoever approves or rejects.
+    Administrator,
+    /// Whoever looks after stuck bookings.
+    Operator,
+}
+
+impl Party {
+    /// The party as written on the board and in search attributes.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Administrator => "administrator",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// How a booking ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ending", rename_all = "snake_case")]
+pub enum Ending {
+    /// It went all the way.
+    Completed,
+    /// It was turned back, and everything done for it was undone.
+    Undone {
+        /// A stable code, such as `book_already_rented`.
+        reason: String,
+    },
+}
+
+/// The state of a booking as people see it: one row of the board. `version` rises by one with every change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Whose state this is.
+    pub booking: BookingId,
+    /// Counts the changes, from 1.
+    pub version: i32,
+    /// The system, such as `ebook`.
+    pub system: String,
+    /// A stage of the system's saga, or one of the kit's: `undoing`, `stuck`, `undone`.
+    pub stage: String,
+    /// Set when nothing more will happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+    /// Why the booking was turned back: a stable code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The step that cannot finish, while the booking is stuck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_step: Option<String>,
+    /// Why it cannot, when a worker said so: a stable code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck_reason: Option<String>,
+    /// Who booked.
+    pub customer: Subject,
+    /// What is booked.
+    pub item: Item,
+    /// The item's name when it was held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_name: Option<String>,
+    /// The price when it was held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Money>,
+    /// Who has to act next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for: Option<Party>,
+    /// Until when they may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<DateTime<Utc>>,
+    /// When each stage was reached and each undo was done (`held`, `paid`, `refunded`, ...).
+    pub times: BTreeMap<String, DateTime<Utc>>,
+    /// A digest of the request body, when the caller sent an idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// When this version came about.
+    pub at: DateTime<Utc>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_short_and_plain() {
+        assert!("member-1.a_B".parse::<Subject>().is_ok());
+        for bad in ["", "a b", "a/b", "a\0", "홍길동", &"x".repeat(65)] {
+            assert_eq!(bad.parse::<Subject>(), Err(NotASubject), "{bad:?}");
+        }
+    }
+}

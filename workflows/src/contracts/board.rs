@@ -1,0 +1,29 @@
+//! Board: the dashboard table, where the state of every booking is published.
+
+use super::{Contract, activity};
+use crate::booking::Row;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The orchestrator's own queue, where the sagas run: its process keeps the board too.
+pub const QUEUE: &str = "sagas";
+
+/// Writes the rows a booking has not seen acknowledged yet, oldest first, in one statement.
+///
+/// A row only moves forward: a version that is there already, or an older one, changes nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Publish;
+
+/// What [`Publish`] is told: successive versions of one booking.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rows {
+    /// Oldest first, never empty.
+    pub rows: Vec<Row>,
+}
+
+activity!(Publish, "board.publish", Rows => ());
+impl Contract for Publish {
+    const NAME: &'static str = "board.publish";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(5);
+}

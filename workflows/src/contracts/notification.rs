@@ -1,0 +1,40 @@
+//! Notification: one message per booking and stage.
+
+use super::{Contract, activity};
+use crate::booking::{BookingId, Subject};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The task queue of the notification worker.
+pub const QUEUE: &str = "notification";
+
+/// Tells the customer that the booking reached a stage. The key is the booking *and* the stage: a repeat sends nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Send;
+
+/// What [`Send`] is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Notice {
+    /// Which booking.
+    pub booking: BookingId,
+    /// The system, such as `ebook`: it chooses the words.
+    pub system: String,
+    /// The stage it reached.
+    pub stage: String,
+    /// Whom to tell.
+    pub customer: Subject,
+    /// What was booked, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_name: Option<String>,
+    /// Why it was turned back, when it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+activity!(Send, "notification.send", Notice => ());
+impl Contract for Send {
+    const NAME: &'static str = "notification.send";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
+    const RETRY_MAX: Duration = Duration::from_secs(60);
+}

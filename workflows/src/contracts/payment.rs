@@ -1,0 +1,93 @@
+//! Payment: money taken once per booking, and given back once.
+
+use super::{Answer, BookingRef, Contract, Settled, Undo, activity};
+use crate::{
+    booking::{BookingId, Subject},
+    money::Money,
+    saga::Stop,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The task queue of the payment worker.
+pub const QUEUE: &str = "payment";
+
+/// Takes money from the customer, once per booking.
+///
+/// The booking id is the provider's idempotency key too. A declined card is an answer. When the provider's answer was
+/// lost, the next attempt looks the charge up under the same key before it sends anything.
+#[derive(Clone, Copy, Debug)]
+pub struct Charge;
+
+/// What [`Charge`] is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChargeRequest {
+    /// The key.
+    pub booking: BookingId,
+    /// Kept beside the charge so that a recovery finds its way back. Opaque to the worker.
+    pub workflow: String,
+    /// Who pays.
+    pub customer: Subject,
+    /// How much.
+    pub amount: Money,
+    /// The provider's token for the card to use; the customer's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+}
+
+/// What [`Charge`] answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum ChargeAnswer {
+    /// The money is ours until it is refunded.
+    Captured,
+    /// The provider said no; nothing was taken.
+    Declined {
+        /// The provider's stable code, such as `insufficient_funds`.
+        reason: String,
+    },
+    /// This booking has been refunded before: it may not be charged again.
+    Closed,
+}
+
+/// An answer of [`ChargeAnswer::Declined`], as a reason.
+pub const PAYMENT_DECLINED: &str = "payment_declined";
+
+impl Answer for ChargeAnswer {
+    type Granted = ();
+
+    fn granted(self) -> Result<(), Stop> {
+        match self {
+            Self::Captured => Ok(()),
+            Self::Declined { .. } => Err(Stop::because(PAYMENT_DECLINED)),
+            Self::Closed => Err(Stop::because("charge_closed")),
+        }
+    }
+}
+
+activity!(Charge, "payment.charge", ChargeRequest => ChargeAnswer);
+impl Contract for Charge {
+    const NAME: &'static str = "payment.charge";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
+    const HEARTBEAT: Option<Duration> = Some(Duration::from_secs(3));
+}
+
+/// Gives the money of a booking back, once, whatever became of the charge.
+///
+/// Captured: refunded. Declined or never asked for: nothing to do, and a late [`Charge`] is refused. In doubt: the
+/// provider is told to refuse the charge, or, where it was captured after all, to refund it.
+#[derive(Clone, Copy, Debug)]
+pub struct Refund;
+
+activity!(Refund, "payment.refund", BookingRef => Settled);
+impl Contract for Refund {
+    const NAME: &'static str = "payment.refund";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
+    const HEARTBEAT: Option<Duration> = Some(Duration::from_secs(3));
+}
+impl Undo for Refund {
+    const AFTER: &'static [&'static str] = &[];
+    const DONE: &'static str = "refunded";
+}

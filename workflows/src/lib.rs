@@ -1,0 +1,14 @@
+//! The business of Holdfast: what a booking goes through, and what it asks of whom.
+//!
+//! One file per saga ([`rental`]), the [`contracts`] the sagas call, and the [`saga`] kit that turns a story
+//! into something that survives outages. Nothing here does I/O: no socket, file, clock, thread or database. All
+//! of that is reached through the contracts, which the workers keep.
+//!
+//! Read in this order: [`booking`] (the words), [`rental`] (a story), [`saga`] (how a story is carried),
+//! [`contracts`] (what it asks for).
+
+pub mod booking;
+pub mod contracts;
+pub mod money;
+pub mod rental;
+pub mod saga;

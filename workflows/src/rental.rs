@@ -1,0 +1,236 @@
+//! E-book rental: one book, lent to one member, after payment and approval.
+//!
+//! | step            | undo         | turns back when                                 |
+//! |-----------------|--------------|-------------------------------------------------|
+//! | hold the book   | release it   | another member has it                           |
+//! | charge the fee  | refund       | the card is declined                            |
+//! | approval        | -            | rejected, cancelled, or undecided at the deadline |
+//! | (lent)          | never undone | from here on we only move forward               |
+//! | return, release | -            | -                                               |
+//!
+//! A request is *accepted* when the book is held.
+
+use crate::{
+    booking::{Ending, Party, Subject},
+    contracts::{catalog, payment},
+    saga::{self, Booking, Heard, Opening, Progress, Refusal, Saga, Said, Stage as _, Stop, stage},
+};
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
+
+/// What a rental begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RentalRequest {
+    /// What every booking begins with. The item is the book.
+    pub opening: Opening,
+    /// The provider's token for the card to charge; the member's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+}
+
+/// Where a rental is, beside the kit's own stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The book is the member's until it is released.
+    Held,
+    /// The fee is taken; an administrator decides.
+    Paid,
+    /// The book is lent.
+    Approved,
+    /// The book is back.
+    Returned,
+}
+
+impl saga::Stage for Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Paid => "paid",
+            Self::Approved => "approved",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+/// An administrator's yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Lend the book.
+    Approve,
+    /// Turn the request back.
+    Reject,
+}
+
+/// Who decided what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The administrator.
+    pub by: Subject,
+    /// The decision.
+    pub decision: Decision,
+}
+
+/// The reason of a rental that an administrator rejected.
+pub const REJECTED: &str = "rejected";
+/// The reason of a rental that nobody decided on in time.
+pub const UNDECIDED: &str = "not_decided_in_time";
+
+/// The state of one rental.
+#[workflow]
+pub struct Rental {
+    request: RentalRequest,
+    progress: Progress,
+    decision: Option<Decision>,
+    returned: bool,
+}
+
+impl Booking for Rental {
+    const SYSTEM: &'static str = "ebook";
+    const UNDOABLE_STEPS: &'static [&'static str] = &["catalog.hold", "payment.charge"];
+    const ANNOUNCED: &'static [&'static str] = &["paid", "approved", "returned", stage::UNDONE];
+
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+}
+
+impl Rental {
+    async fn lend(saga: &mut Saga<Self>, request: RentalRequest) -> Result<(), Stop> {
+        let book = saga.step(catalog::Hold, request.hold(), catalog::Release).await?;
+        saga.describe(&book.name, book.price);
+        saga.reach(Stage::Held).await;
+
+        saga.step(payment::Charge, request.charge(&book), payment::Refund).await?;
+        saga.reach(Stage::Paid.waiting_for(Party::Administrator, Some(request.opening.limits.decision))).await;
+
+        match saga.wait(|rental| rental.decision).await? {
+            Some(Decision::Approve) => {}
+            Some(Decision::Reject) => return Err(Stop::because(REJECTED)),
+            None => return Err(Stop::because(UNDECIDED)),
+        }
+        let mut lent = saga.commit();
+        // Without a limit: the member has paid, and a book that is out late is still theirs to bring back.
+        lent.reach(Stage::Approved.waiting_for(Party::Customer, None)).await;
+        lent.finish(catalog::Confirm).await;
+
+        lent.wait(|rental| rental.returned).await;
+        // Released before it is shown as returned: whoever reads "returned" can rent it.
+        lent.finish(catalog::Release).await;
+        lent.reach(Stage::Returned.completes()).await;
+        Ok(())
+    }
+
+    fn may_decide(&self, verdict: &Verdict) -> Result<(), Refusal> {
+        if verdict.by == *self.progress.customer() {
+            return Err(self.progress.refuse("own_request"));
+        }
+        match self.decision {
+            Some(decided) if decided == verdict.decision => Ok(()),
+            Some(_) => Err(self.progress.refuse("decided_otherwise")),
+            None if self.progress.is_at(Stage::Paid) => Ok(()),
+            None if self.progress.is_turning_back() => Err(self.progress.refuse("too_late")),
+            None => Err(self.progress.refuse("not_paid_yet")),
+        }
+    }
+
+    fn may_cancel(&self) -> Result<(), Refusal> {
+        match self.decision {
+            None => self.progress.may_cancel(),
+            Some(_) => Err(self.progress.refuse("too_late")),
+        }
+    }
+
+    fn may_return(&self) -> Result<(), Refusal> {
+        match self.decision {
+            Some(Decision::Approve) => Ok(()),
+            Some(Decision::Reject) | None => Err(self.progress.refuse("not_lent")),
+        }
+    }
+}
+
+impl RentalRequest {
+    fn hold(&self) -> catalog::HoldRequest {
+        let opening = &self.opening;
+        catalog::HoldRequest { booking: opening.booking, workflow: opening.workflow_id(), item: opening.item.clone() }
+    }
+
+    fn charge(&self, book: &catalog::Held) -> payment::ChargeRequest {
+        payment::ChargeRequest {
+            booking: self.opening.booking,
+            workflow: self.opening.workflow_id(),
+            customer: self.opening.customer.clone(),
+            amount: book.price,
+            method: self.method.clone(),
+        }
+    }
+}
+
+type Refused = Box<dyn Error + Send + Sync>;
+
+#[workflow_methods]
+impl Rental {
+    #[init]
+    fn new(_: &WorkflowContextView, request: RentalRequest) -> Self {
+        Self { progress: Progress::new(&request.opening), request, decision: None, returned: false }
+    }
+
+    /// The whole rental.
+    #[run(name = "ebook.rental")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Ending> {
+        let request = ctx.state(|rental| rental.request.clone());
+        saga::tell(ctx, async |saga| Self::lend(saga, request).await).await
+    }
+
+    /// An administrator approves or rejects. The first decision counts.
+    #[update(name = "decide")]
+    pub fn decide(&mut self, _: &mut SyncWorkflowContext<Self>, verdict: Verdict) -> Heard {
+        self.decision.get_or_insert(verdict.decision);
+        self.progress.heard()
+    }
+
+    #[update_validator(decide)]
+    fn validate_decide(&self, _: &WorkflowContextView, verdict: &Verdict) -> Result<(), Refused> {
+        Ok(self.may_decide(verdict)?)
+    }
+
+    /// The member brings the book back.
+    #[update(name = "return")]
+    pub fn bring_back(&mut self, _: &mut SyncWorkflowContext<Self>, _said: Said) -> Heard {
+        self.returned = true;
+        self.progress.heard()
+    }
+
+    #[update_validator(bring_back)]
+    fn validate_bring_back(&self, _: &WorkflowContextView, _: &Said) -> Result<(), Refused> {
+        Ok(self.may_return()?)
+    }
+
+    /// The member changes their mind, before the approval.
+    #[update(name = "cancel")]
+    pub fn cancel(&mut self, _: &mut SyncWorkflowContext<Self>, said: Said) -> Heard {
+        self.progress.cancel(said)
+    }
+
+    #[update_validator(cancel)]
+    fn validate_cancel(&self, _: &WorkflowContextView, _: &Said) -> Result<(), Refused> {
+        Ok(self.may_cancel()?)
+    }
+
+    /// An operator asks to try at once what the booking is stuck at.
+    #[update(name = "retry")]
+    pub fn retry(&mut self, _: &mut SyncWorkflowContext<Self>, _said: Said) -> Heard {
+        self.progress.retry()
+    }
+
+    #[update_validator(retry)]
+    fn validate_retry(&self, _: &WorkflowContextView, _: &Said) -> Result<(), Refused> {
+        Ok(self.progress.may_retry()?)
+    }
+}

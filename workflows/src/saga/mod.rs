@@ -1,0 +1,412 @@
+//! The saga kit: what carries a booking through outages, refusals, changes of mind and restarts.
+//!
+//! | verb | meaning |
+//! |---|---|
+//! | [`Saga::step`] | record the undo, then do it; no answer within the limit means *unknown*, so it is undone |
+//! | [`Saga::reach`] | move the booking on: its state, and its row on the board with a version one higher |
+//! | [`Saga::wait`] | a person's turn, until the deadline of the stage; `None` when that passes |
+//! | [`Saga::commit`] | the point of no return: what it gives back, [`Forward`], cannot turn round |
+//! | [`Forward::finish`] | a step after it: asked for until it is done |
+//! | [`tell`] | runs the story, turns back when it stops, and ends when nothing is left open |
+//!
+//! **Three endings.** *Completed*; *undone*, with a reason; and, while it lasts, *stuck*: a step that must be done (an
+//! undo, or one after the point of no return) cannot be done, so the booking stays open, shown to an operator, and goes
+//! on trying until it succeeds.
+//!
+//! **Nothing here is cut short by a cancellation.** Every activity, timer and wait is detached from it: to cancel is one
+//! more reason to turn back, looked at between two steps and while a person is waited for.
+//!
+//! The parts: this file tells stories, [`progress`] is what a booking knows of itself, `settle` does what must be done,
+//! `publish` keeps the board.
+
+pub mod progress;
+mod publish;
+mod settle;
+
+pub use progress::{Heard, Limits, Milestone, Opening, Progress, Refusal, Said, Stage};
+
+use crate::{
+    booking::{Ending, Party, Row},
+    contracts::{Answer, Contract, Settled, Undo, notification},
+};
+use chrono::{DateTime, SubsecRound, Utc};
+use futures_util::future::LocalBoxFuture;
+use settle::Task;
+use std::{borrow::Cow, time::Duration};
+use temporalio_common::search_attributes::SearchAttributeKey;
+use temporalio_workflow::{
+    ActivityCloseTimeouts, ActivityExecutionError, ActivityOptions, RetryPolicy, TimerOptions, WaitConditionOptions,
+    WorkflowCancellationToken, WorkflowContext, WorkflowResult, workflows::select,
+};
+
+/// Which system a booking belongs to: `ebook`.
+pub const BOOKING_SYSTEM: SearchAttributeKey<String> = SearchAttributeKey::keyword("BookingSystem");
+/// The stage at which somebody is waited for, or `stuck`.
+pub const BOOKING_STAGE: SearchAttributeKey<String> = SearchAttributeKey::keyword("BookingStage");
+/// What is booked: `ebook/17`.
+pub const BOOKING_ITEM: SearchAttributeKey<String> = SearchAttributeKey::keyword("BookingItem");
+/// Who booked, as a subject.
+pub const BOOKING_CUSTOMER: SearchAttributeKey<String> = SearchAttributeKey::keyword("BookingCustomer");
+/// Who has to act: `administrator`, `customer`, `operator`.
+pub const WAITING_FOR: SearchAttributeKey<String> = SearchAttributeKey::keyword("WaitingFor");
+
+/// The kit's own stages, beside those of each saga.
+pub mod stage {
+    /// The booking exists; nothing has been asked of anybody yet.
+    pub const REQUESTED: &str = "requested";
+    /// Turned back: the undos are running.
+    pub const UNDOING: &str = "undoing";
+    /// Something that must be done cannot be done; it is still tried.
+    pub const STUCK: &str = "stuck";
+    /// Turned back, and nothing is left of it.
+    pub const UNDONE: &str = "undone";
+}
+
+/// A workflow that is a booking: the kit finds its own part of the state through this.
+pub trait Booking: Sized + 'static {
+    /// The system, as it appears in workflow ids and on the board.
+    const SYSTEM: &'static str;
+    /// Every step with an undo, by contract name, in the order of the story. [`Saga::step`] refuses one that is not
+    /// listed, so what is generated from this list (the fault tests) cannot miss a step.
+    const UNDOABLE_STEPS: &'static [&'static str];
+    /// The stages whose reaching is told to the customer.
+    const ANNOUNCED: &'static [&'static str];
+
+    /// The kit's part of the state.
+    fn progress(&self) -> &Progress;
+    /// The kit's part of the state, to change.
+    fn progress_mut(&mut self) -> &mut Progress;
+}
+
+/// Why a story turns back: a stable code that ends up on the board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    reason: Cow<'static, str>,
+}
+
+impl Stop {
+    /// The customer, or somebody in Temporal's web UI, asked for it.
+    pub const CANCELLED: Self = Self::because("cancelled");
+    /// A worker did not answer within the limit. What it did, if anything, is undone.
+    pub const NO_ANSWER: Self = Self::because("no_answer_in_time");
+
+    /// Turns back for a reason of the saga's own.
+    #[must_use]
+    pub const fn because(reason: &'static str) -> Self {
+        Self { reason: Cow::Borrowed(reason) }
+    }
+}
+
+/// A story being told.
+pub struct Saga<B> {
+    ctx: WorkflowContext<B>,
+    limits: Limits,
+    /// What has to be taken back, newest last.
+    undo: Vec<Task>,
+    /// Notices and late board rows: started, not waited for, collected before the end.
+    open: Vec<LocalBoxFuture<'static, ()>>,
+}
+
+/// A story past its point of no return: from here on forward only, so nothing here can fail.
+pub struct Forward<'saga, B>(&'saga mut Saga<B>);
+
+/// Runs a story to one of its ends.
+///
+/// # Errors
+/// None of its own: a booking ends as completed or undone, or stays open.
+pub async fn tell<B: Booking>(
+    ctx: &WorkflowContext<B>,
+    story: impl AsyncFnOnce(&mut Saga<B>) -> Result<(), Stop>,
+) -> WorkflowResult<Ending> {
+    let limits = ctx.state(|booking| booking.progress().opening.limits.clone());
+    let mut saga = Saga { ctx: ctx.clone(), limits, undo: Vec::new(), open: Vec::new() };
+
+    // A booking exists for people from its first task on, and never as a ghost.
+    saga.reach(Milestone::named(stage::REQUESTED)).await;
+    let ending = match story(&mut saga).await {
+        Ok(()) => Ending::Completed,
+        Err(stop) => saga.turn_back(stop).await,
+    };
+    for open in saga.open {
+        open.await;
+    }
+    Ok(ending)
+}
+
+impl<B: Booking> Saga<B> {
+    /// Does something that can be undone, and remembers how before it does.
+    ///
+    /// # Errors
+    /// [`Stop`] when the worker refused, did not answer within [`Limits::step`], or the booking was cancelled meanwhile
+    /// (a step that runs is waited for, then undone).
+    ///
+    /// # Panics
+    /// When the step is missing from [`Booking::UNDOABLE_STEPS`]: that parks the workflow task until the code is mended.
+    pub async fn step<Do, Un>(
+        &mut self,
+        contract: Do,
+        input: Do::Input,
+        undo: Un,
+    ) -> Result<<Do::Output as Answer>::Granted, Stop>
+    where
+        Do: Contract,
+        Do::Output: Answer,
+        Un: Undo,
+    {
+        assert!(B::UNDOABLE_STEPS.contains(&Do::NAME), "{} is not among the undoable steps", Do::NAME);
+        self.stop_if_cancelled()?;
+        // Before the step: an answer that gets lost must not become a charge that gets lost.
+        self.undo.push(Task::undo(&self.ctx, undo));
+
+        let limit = self.limits.step;
+        match self.ctx.execute_activity(contract, input, options::<Do>(limit)).await {
+            Ok(answer) => {
+                let granted = answer.granted();
+                if granted.is_err() {
+                    // A refusal is kept by the worker and closes the key: there is nothing to take back.
+                    self.undo.pop();
+                } else {
+                    self.stop_if_cancelled()?;
+                }
+                granted
+            }
+            Err(_unknown) => Err(Stop::NO_ANSWER),
+        }
+    }
+
+    /// Moves the booking on to a stage and publishes it. An outage of the board stops nothing.
+    pub async fn reach(&mut self, milestone: impl Into<Milestone>) {
+        let milestone = milestone.into();
+        self.advance(|row, now| {
+            milestone.name.clone_into(&mut row.stage);
+            row.times.insert(milestone.name.to_owned(), now);
+            (row.stuck_step, row.stuck_reason) = (None, None);
+            row.waiting_for = milestone.waiting_for.map(|(party, _)| party);
+            row.deadline_at = milestone.waiting_for.and_then(|(_, limit)| limit).map(|limit| now + limit);
+            row.ending = milestone.completes.then_some(Ending::Completed);
+        })
+        .await;
+        self.announce();
+    }
+
+    /// Writes down what was booked, to be published with the next stage.
+    pub fn describe(&mut self, name: &str, price: crate::money::Money) {
+        self.ctx.state_mut(|booking| {
+            let row = &mut booking.progress_mut().row;
+            row.item_name = Some(name.to_owned());
+            row.price = Some(price);
+        });
+    }
+
+    /// Waits for what a person says, until the deadline of the stage that was reached. `None`: it passed.
+    ///
+    /// What was said counts before a deadline or a cancellation of the same moment.
+    ///
+    /// # Errors
+    /// [`Stop::CANCELLED`] when the booking was cancelled instead.
+    pub async fn wait<T>(&mut self, said: impl Fn(&B) -> Option<T>) -> Result<Option<T>, Stop> {
+        let remaining = self.ctx.state(|booking| booking.progress().row.deadline_at).map(|at| at - self.now());
+        let heard = |booking: &B| said(booking).is_some() || booking.progress().cancelled_by.is_some();
+        self.until(heard, remaining.map(|left| left.to_std().unwrap_or_default())).await;
+
+        match self.ctx.state(&said) {
+            Some(said) => Ok(Some(said)),
+            None => self.stop_if_cancelled().map(|()| None),
+        }
+    }
+
+    /// Passes the point of no return.
+    pub fn commit(&mut self) -> Forward<'_, B> {
+        self.undo.clear();
+        Forward(self)
+    }
+
+    /// Undoes what was done, newest first, and ends the booking.
+    async fn turn_back(&mut self, stop: Stop) -> Ending {
+        let reason = stop.reason.into_owned();
+        self.ctx.state_mut(|booking| booking.progress_mut().turned_back = true);
+        let undo: Vec<_> = std::mem::take(&mut self.undo).into_iter().rev().collect();
+        if !undo.is_empty() {
+            self.advance(|row, now| {
+                stage::UNDOING.clone_into(&mut row.stage);
+                row.times.insert(stage::UNDOING.to_owned(), now);
+                row.reason = Some(reason.clone());
+                (row.waiting_for, row.deadline_at) = (None, None);
+            })
+            .await;
+            self.settle(undo).await;
+        }
+
+        let ending = Ending::Undone { reason: reason.clone() };
+        self.advance(|row, now| {
+            stage::UNDONE.clone_into(&mut row.stage);
+            row.times.insert(stage::UNDONE.to_owned(), now);
+            row.reason = Some(reason);
+            (row.stuck_step, row.stuck_reason) = (None, None);
+            (row.waiting_for, row.deadline_at) = (None, None);
+            row.ending = Some(ending.clone());
+        })
+        .await;
+        self.announce();
+        ending
+    }
+
+    /// Changes the row, gives it the next version, and publishes it. The one place where a version is made.
+    async fn advance(&mut self, change: impl FnOnce(&mut Row, DateTime<Utc>)) {
+        let now = self.now();
+        let (row, before) = self.ctx.state_mut(|booking| {
+            let progress = booking.progress_mut();
+            let before = progress.row.waiting_for;
+            change(&mut progress.row, now);
+            progress.row.version += 1;
+            progress.row.at = now;
+            progress.unpublished.push(progress.row.clone());
+            (progress.row.clone(), before)
+        });
+        self.show(&row, before);
+        self.publish().await;
+    }
+
+    /// Shows a row in Temporal's web UI. Search attributes cost a write each, so they change only where somebody new is
+    /// waited for.
+    fn show(&self, row: &Row, before: Option<Party>) {
+        let waiting = row.waiting_for.map_or("nobody", Party::as_str);
+        let name = row.item_name.as_deref().unwrap_or("(not held yet)");
+        let price = row.price.map_or_else(|| "-".to_owned(), |price| price.to_string());
+        let until = row.deadline_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339());
+        self.ctx.set_current_details(format!(
+            "| | |\n|---|---|\n| stage | **{}** |\n| item | {} {name} |\n| price | {price} |\n| waiting for | {waiting} |\n\
+             | until | {until} |\n| reason | {} |\n| stuck at | {} |\n| version | {} |\n",
+            row.stage,
+            row.item,
+            row.reason.as_deref().unwrap_or("-"),
+            row.stuck_step.as_deref().unwrap_or("-"),
+            row.version,
+        ));
+        if row.waiting_for.is_some() && row.waiting_for != before {
+            self.ctx.upsert_search_attributes([
+                BOOKING_STAGE.value_set(row.stage.clone()),
+                WAITING_FOR.value_set(waiting.to_owned()),
+            ]);
+        }
+    }
+
+    /// Tells the customer, without waiting for it.
+    fn announce(&mut self) {
+        let row = self.ctx.state(|booking| booking.progress().row.clone());
+        if !B::ANNOUNCED.contains(&row.stage.as_str()) {
+            return;
+        }
+        let notice = notification::Notice {
+            booking: row.booking,
+            system: row.system,
+            stage: row.stage,
+            customer: row.customer,
+            item_name: row.item_name,
+            reason: row.reason,
+        };
+        let (ctx, limit) = (self.ctx.clone(), self.limits.notice);
+        self.start(async move {
+            // Undelivered within the limit: Temporal's history keeps the failure, and no booking waits for a message.
+            drop(ctx.execute_activity(notification::Send, notice, options::<notification::Send>(limit)).await);
+        });
+    }
+
+    /// Starts something now and collects it before the saga ends.
+    fn start(&mut self, work: impl Future<Output = ()> + 'static) {
+        let mut work: LocalBoxFuture<'static, ()> = Box::pin(work);
+        // The first poll is what schedules it.
+        let waker = std::task::Waker::noop();
+        if work.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending() {
+            self.open.push(work);
+        }
+    }
+
+    /// Waits until the state is as wished, the workflow is cancelled, or the time is up.
+    async fn until(&self, wished: impl FnMut(&B) -> bool, limit: Option<Duration>) {
+        let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
+        let mut wished = std::pin::pin!(self.ctx.wait_condition_with_options(wished, detached));
+        let mut cancelled = std::pin::pin!(self.ctx.cancelled());
+        let Some(limit) = limit else {
+            select! {
+                _ = wished => {}
+                _ = cancelled => {}
+            }
+            return;
+        };
+        let alarm = WorkflowCancellationToken::new();
+        let options = TimerOptions::builder(limit).cancellation_token(alarm.clone()).summary("deadline".to_owned());
+        let mut timer = self.ctx.timer(options.build());
+        select! {
+            _ = wished => alarm.cancel(),
+            _ = cancelled => alarm.cancel(),
+            _ = timer => {}
+        }
+    }
+
+    fn stop_if_cancelled(&self) -> Result<(), Stop> {
+        let asked = self.ctx.state(|booking| booking.progress().cancelled_by.is_some());
+        if asked || self.ctx.cancellation_token().is_cancelled() { Err(Stop::CANCELLED) } else { Ok(()) }
+    }
+
+    /// The workflow's clock, in the milliseconds that people are shown.
+    fn now(&self) -> DateTime<Utc> {
+        self.ctx.workflow_time().map(DateTime::from).unwrap_or_default().trunc_subsecs(3)
+    }
+}
+
+impl<B: Booking> Forward<'_, B> {
+    /// Does something that must be done now: asked for until it is, and shown as stuck when that takes too long.
+    pub async fn finish<Do>(&mut self, contract: Do)
+    where
+        Do: Contract<Input = crate::contracts::BookingRef, Output = Settled>,
+    {
+        let task = Task::step(&self.0.ctx, contract);
+        let before = self.0.ctx.state(|booking| booking.progress().row.clone());
+        self.0.settle(vec![task]).await;
+        if self.0.ctx.state(|booking| booking.progress().row.stage == stage::STUCK) {
+            // It went through after all: the booking is where it was.
+            self.0
+                .advance(|row, _| {
+                    (row.stage, row.waiting_for, row.deadline_at) =
+                        (before.stage, before.waiting_for, before.deadline_at);
+                    (row.stuck_step, row.stuck_reason) = (None, None);
+                })
+                .await;
+        }
+    }
+
+    /// Moves the booking on; see [`Saga::reach`].
+    pub async fn reach(&mut self, milestone: impl Into<Milestone>) {
+        self.0.reach(milestone).await;
+    }
+
+    /// Waits for what a person says, for as long as that takes: nothing turns this story back.
+    pub async fn wait(&mut self, said: impl Fn(&B) -> bool) {
+        let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
+        // A detached wait ends in one way only.
+        drop(self.0.ctx.wait_condition_with_options(said, detached).await);
+    }
+}
+
+/// How a contract is called: its own limits for one attempt, `limit` for all of them, detached from cancellation.
+fn options<C: Contract>(limit: Duration) -> ActivityOptions {
+    let timeouts =
+        ActivityCloseTimeouts::ScheduleAndStartToClose { start_to_close: C::ATTEMPT, schedule_to_close: limit };
+    let mut options = ActivityOptions::with_close_timeouts(timeouts)
+        .task_queue(C::QUEUE.to_owned())
+        .cancellation_token(WorkflowCancellationToken::new())
+        .retry_policy(retries::<C>())
+        .build();
+    options.heartbeat_timeout = C::HEARTBEAT;
+    options
+}
+
+fn retries<C: Contract>() -> RetryPolicy {
+    RetryPolicy::builder().initial_interval(C::RETRY_FIRST).maximum_interval(C::RETRY_MAX).build()
+}
+
+/// Reads the answer of something that must be done: no answer is the same as not yet.
+fn settled(answer: Result<Settled, ActivityExecutionError>) -> Option<Settled> {
+    answer.ok()
+}

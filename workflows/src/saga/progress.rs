@@ -1,0 +1,259 @@
+//! What a booking knows of itself, and what people may tell it.
+
+use super::{Booking, stage};
+use crate::booking::{BookingId, Item, Party, Row, Subject};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+/// How long things may take. They travel in the request, so that a booking keeps the limits it began with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// A forward step with all its attempts. Longer than an outage may last: hours.
+    #[serde(with = "milliseconds")]
+    pub step: Duration,
+    /// A person's decision.
+    #[serde(with = "milliseconds")]
+    pub decision: Duration,
+    /// One round of attempts at something that must be done.
+    #[serde(with = "milliseconds")]
+    pub round: Duration,
+    /// The longest pause between two rounds.
+    #[serde(with = "milliseconds")]
+    pub pause_max: Duration,
+    /// How long something that must be done may take before the booking is shown as stuck. It is tried on after that.
+    #[serde(with = "milliseconds")]
+    pub undo_patience: Duration,
+    /// A message with all its attempts.
+    #[serde(with = "milliseconds")]
+    pub notice: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let hour = Duration::from_secs(3600);
+        Self {
+            step: hour * 6,
+            decision: hour * 24 * 14,
+            round: Duration::from_secs(20),
+            pause_max: Duration::from_secs(60),
+            undo_patience: Duration::from_secs(300),
+            notice: hour * 24 * 3,
+        }
+    }
+}
+
+mod milliseconds {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub fn serialize<S: Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+        u64::deserialize(input).map(Duration::from_millis)
+    }
+}
+
+/// What every booking begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Opening {
+    /// The key of everything done for it.
+    pub booking: BookingId,
+    /// Who books.
+    pub customer: Subject,
+    /// What.
+    pub item: Item,
+    /// A digest of the request body, when the caller sent an idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// How long things may take.
+    pub limits: Limits,
+}
+
+impl Opening {
+    /// The workflow id of this booking.
+    #[must_use]
+    pub fn workflow_id(&self) -> String {
+        format!("{}/{}", self.item.system, self.booking)
+    }
+
+    /// The row of this booking before anything has happened to it: version 0, which is never published.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        Row {
+            booking: self.booking,
+            version: 0,
+            system: self.item.system.clone(),
+            stage: stage::REQUESTED.to_owned(),
+            ending: None,
+            reason: None,
+            stuck_step: None,
+            stuck_reason: None,
+            customer: self.customer.clone(),
+            item: self.item.clone(),
+            item_name: None,
+            price: None,
+            waiting_for: None,
+            deadline_at: None,
+            times: BTreeMap::new(),
+            fingerprint: self.fingerprint.clone(),
+            at: DateTime::<Utc>::UNIX_EPOCH,
+        }
+    }
+}
+
+/// The kit's part of a booking's state.
+#[derive(Debug)]
+pub struct Progress {
+    pub(super) opening: Opening,
+    pub(super) row: Row,
+    /// Rows the board has not acknowledged yet, oldest first.
+    pub(super) unpublished: Vec<Row>,
+    pub(super) cancelled_by: Option<Subject>,
+    pub(super) turned_back: bool,
+    /// Something that must be done has not been done yet.
+    pub(super) settling: bool,
+    /// How often an operator asked to try again now.
+    pub(super) retries_asked: u32,
+}
+
+impl Progress {
+    /// A booking that has not begun.
+    #[must_use]
+    pub fn new(opening: &Opening) -> Self {
+        Self {
+            opening: opening.clone(),
+            row: opening.row(),
+            unpublished: Vec::new(),
+            cancelled_by: None,
+            turned_back: false,
+            settling: false,
+            retries_asked: 0,
+        }
+    }
+
+    /// Is the booking at this stage, with nobody having turned it back?
+    #[must_use]
+    pub fn is_at(&self, stage: impl Stage) -> bool {
+        self.row.stage == stage.name() && !self.is_turning_back()
+    }
+
+    /// Has the booking been cancelled, or stopped for another reason?
+    #[must_use]
+    pub fn is_turning_back(&self) -> bool {
+        self.turned_back || self.cancelled_by.is_some()
+    }
+
+    /// Who booked.
+    #[must_use]
+    pub fn customer(&self) -> &Subject {
+        &self.row.customer
+    }
+
+    /// A refusal that tells the present stage.
+    #[must_use]
+    pub fn refuse(&self, code: &'static str) -> Refusal {
+        Refusal { code, stage: self.row.stage.clone() }
+    }
+
+    /// The answer to what was said: the version that was current. Its effect shows in a later one.
+    #[must_use]
+    pub fn heard(&self) -> Heard {
+        Heard { version: self.row.version }
+    }
+
+    /// May it (still) be cancelled? To cancel twice is harmless.
+    ///
+    /// # Errors
+    /// `too_late` when the booking is turning back for another reason.
+    pub fn may_cancel(&self) -> Result<(), Refusal> {
+        if self.turned_back && self.cancelled_by.is_none() { Err(self.refuse("too_late")) } else { Ok(()) }
+    }
+
+    /// Records a cancellation; the saga looks at it between two steps.
+    pub fn cancel(&mut self, said: Said) -> Heard {
+        self.cancelled_by.get_or_insert(said.by);
+        self.heard()
+    }
+
+    /// May it be retried now?
+    ///
+    /// # Errors
+    /// `not_stuck` when nothing is waiting to be tried again.
+    pub fn may_retry(&self) -> Result<(), Refusal> {
+        if self.settling { Ok(()) } else { Err(self.refuse("not_stuck")) }
+    }
+
+    /// Records an operator's wish to try again now.
+    pub fn retry(&mut self) -> Heard {
+        self.retries_asked += 1;
+        self.heard()
+    }
+}
+
+/// Who said something to a booking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The speaker's subject.
+    pub by: Subject,
+}
+
+/// The answer to something a person said: it is recorded. Wait for a later version to see its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// The version of the row when it was heard.
+    pub version: i32,
+}
+
+/// What was said is not possible (any more). Its text begins with the code: that is all that reaches the sender.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: the booking is {stage}")]
+pub struct Refusal {
+    /// A stable code.
+    pub code: &'static str,
+    /// Where the booking is.
+    pub stage: String,
+}
+
+/// A stage of a saga: an enum in the saga's file.
+pub trait Stage: Copy {
+    /// As written on the board: a past participle.
+    fn name(self) -> &'static str;
+
+    /// The stage, at which a person is waited for, with a limit or without.
+    fn waiting_for(self, party: Party, limit: Option<Duration>) -> Milestone {
+        Milestone { waiting_for: Some((party, limit)), ..Milestone::named(self.name()) }
+    }
+
+    /// The stage, after which nothing more happens.
+    fn completes(self) -> Milestone {
+        Milestone { completes: true, ..Milestone::named(self.name()) }
+    }
+}
+
+/// A stage being reached, with what it means for the board.
+#[derive(Clone, Copy, Debug)]
+pub struct Milestone {
+    pub(super) name: &'static str,
+    pub(super) waiting_for: Option<(Party, Option<Duration>)>,
+    pub(super) completes: bool,
+}
+
+impl Milestone {
+    pub(super) const fn named(name: &'static str) -> Self {
+        Self { name, waiting_for: None, completes: false }
+    }
+}
+
+impl<S: Stage> From<S> for Milestone {
+    fn from(stage: S) -> Self {
+        Self::named(stage.name())
+    }
+}
+
+/// Reads the present row of a booking.
+pub fn row<B: Booking>(booking: &B) -> &Row {
+    &booking.progress().row
+}
