@@ -3,6 +3,7 @@
 //! [`stack`] starts a private Postgres, a Temporal dev server, the payment simulator and Holdfast itself, and ends what it
 //! started. [`simulator`] is the payment provider. [`demo`] plays two rentals and tells what happens.
 
+pub mod addresses;
 pub mod demo;
 mod postgres;
 mod program;

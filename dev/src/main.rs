@@ -3,8 +3,9 @@
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use dev::{
+    addresses::Addresses,
     demo, simulator,
-    stack::{Addresses, Stack, sibling, state_folder},
+    stack::{Part, Stack, sibling, state_folder},
 };
 use std::{
     io::{IsTerminal, Write},
@@ -71,7 +72,7 @@ async fn up() -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     say(&format!("Starting Holdfast. State: {}", state.display()));
-    let starting = Stack::start(&state, Addresses::usual()?, |part| {
+    let starting = Stack::start(&state, Addresses::usual()?, Part::TOGETHER, |part| {
         say(&format!("  {:>5.1} s  {part}", began.elapsed().as_secs_f32()));
     });
     let mut stack = tokio::select! {
@@ -86,14 +87,15 @@ async fn up() -> anyhow::Result<ExitCode> {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
             _ = look.tick() => if let Some(part) = stack.ended() {
-                say(&format!("{part} has ended by itself: see {}/logs/{part}.log", state.display()));
-                stack.stop();
+                let name = part.name();
+                say(&format!("{name} has ended by itself: see {}/logs/{name}.log", state.display()));
+                stack.end();
                 return Ok(ExitCode::FAILURE);
             }
         }
     }
     say("\nEnding what was started ...");
-    stack.stop();
+    stack.end();
     say("Done. Your bookings are kept: `make up` goes on where this ended.");
     Ok(ExitCode::SUCCESS)
 }
@@ -122,7 +124,7 @@ Rent a book. Paste this into another terminal:
   MEMBER={member}
   BOOK=$(curl -s {api}/ebook/books -H \"Authorization: Bearer $ADMIN\" -H 'Content-Type: application/json' \\
     -d '{{\"bookName\":\"Hello, JAVA\",\"rentalFee\":3000}}' | sed 's/.*\"id\":\\([0-9]*\\).*/\\1/')
-  curl -s {api}/ebook/rents -H \"Authorization: Bearer $MEMBER\" -H 'Content-Type: application/json' \\
+  curl -s {api}/ebook/rents -H 'Prefer: wait=5' -H \"Authorization: Bearer $MEMBER\" -H 'Content-Type: application/json' \\
     -d \"{{\\\"bookId\\\":$BOOK}}\"; echo
   curl -s -X PATCH {api}/ebook/books/approve/$BOOK -H \"Authorization: Bearer $ADMIN\"; echo
 
@@ -137,7 +139,8 @@ Or watch two whole rentals: make demo.  Ctrl-C ends everything.",
 
 async fn with_stack(command: &[String]) -> anyhow::Result<ExitCode> {
     let state = std::env::temp_dir().join(format!("holdfast-{}", std::process::id()));
-    let mut stack = Stack::start(&state, Addresses::free()?, |part| say(&format!("  starting: {part}"))).await?;
+    let mut stack =
+        Stack::start(&state, Addresses::free()?, Part::TOGETHER, |part| say(&format!("  starting: {part}"))).await?;
     let mut child = tokio::process::Command::new(&command[0])
         .args(&command[1..])
         .envs(stack.addresses.environment())
@@ -145,7 +148,7 @@ async fn with_stack(command: &[String]) -> anyhow::Result<ExitCode> {
         .spawn()
         .with_context(|| format!("cannot start {}", command[0]))?;
     let status = child.wait().await?;
-    stack.stop();
+    stack.end();
     let keep = std::env::var_os("HOLDFAST_KEEP").is_some() || !status.success();
     if keep {
         say(&format!("The logs are in {}/logs", state.display()));

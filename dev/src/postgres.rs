@@ -1,18 +1,15 @@
 //! A private Postgres: a cluster of our own under the state folder, from the machine's binaries.
 
-use crate::program::Program;
 use anyhow::{Context, bail, ensure};
-use nix::{sys::signal::Signal, unistd::Uid};
+use nix::unistd::Uid;
 use std::{
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 /// Postgres refuses to run as root: then it runs as *nobody*, who owns nothing else here.
 const NOBODY: u32 = 65_534;
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
 /// The passwords of a cluster that listens on loopback only and dies with its folder.
 pub(crate) const PASSWORD: &str = "holdfast";
 const DATABASE: &str = "holdfast";
@@ -47,26 +44,22 @@ impl Cluster {
         Ok(cluster)
     }
 
-    pub(crate) async fn start(&self, logs: &Path) -> anyhow::Result<Program> {
+    pub(crate) fn command_to_run(&self) -> Command {
         let mut command = self.command("postgres");
         let socket = format!("unix_socket_directories={}", self.folder.display());
         command.arg("-D").arg(&self.folder).args(["-p", &self.port.to_string()]);
         for setting in ["listen_addresses=127.0.0.1", &socket, "max_connections=200", "shared_buffers=128MB"] {
             command.args(["-c", setting]);
         }
-        // SIGINT: a fast shutdown, which does not wait for clients.
-        let mut program = Program::start("postgres", command, logs, Signal::SIGINT)?;
-        let answers = async || self.psql("postgres", &["--command=select 1"], None).is_ok();
-        program.ready(STARTS_WITHIN, answers).await?;
-        self.bootstrap()?;
-        Ok(program)
+        command
     }
 
-    pub(crate) fn url(&self, role: &str) -> String {
-        format!("postgres://{role}:{PASSWORD}@127.0.0.1:{}/{DATABASE}", self.port)
+    pub(crate) fn answers(&self) -> bool {
+        self.psql("postgres", &["--command=select 1"], None).is_ok()
     }
 
-    fn bootstrap(&self) -> anyhow::Result<()> {
+    /// Makes the database, its roles and schemas, as an administrator would.
+    pub(crate) fn bootstrap(&self) -> anyhow::Result<()> {
         let exists = self.psql(
             "postgres",
             &["--tuples-only", &format!("--command=select 1 from pg_database where datname = '{DATABASE}'")],

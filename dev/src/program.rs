@@ -36,18 +36,6 @@ impl Program {
         Ok(Self { name, log, child, ending })
     }
 
-    /// What it is called.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Its process id.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Has it ended by itself?
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
@@ -93,8 +81,8 @@ impl Program {
 
     fn signal(&self, signal: Signal) {
         if let Ok(id) = i32::try_from(self.child.id()) {
-            // It may have ended this very moment.
-            drop(kill(Pid::from_raw(id), signal));
+            // An error means that it has ended this very moment.
+            let _ended = kill(Pid::from_raw(id), signal);
         }
     }
 

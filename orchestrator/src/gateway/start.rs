@@ -32,6 +32,7 @@ use workflows::{
 
 /// One attempt at a start. A start whose outcome is unknown is repeated under the same workflow id.
 const START_ATTEMPT: Duration = Duration::from_millis(800);
+const START_PAUSE: Duration = Duration::from_millis(50);
 /// Where booking ids made from idempotency keys live.
 const KEYS: Uuid = Uuid::from_u128(0x5b0f_9d9c_2f6e_4e57_9a63_6f1d_c0a7_11e5);
 
@@ -134,17 +135,23 @@ impl Gateway {
         booking: BookingId,
         until: Instant,
     ) -> Result<Option<OwnedMutexGuard<()>>, Problem> {
+        self.refuse_if_held(wanted, booking).await?;
         // Half the time, so that the other half is left for the start itself.
         let patience = Instant::now() + until.saturating_duration_since(Instant::now()) / 2;
         let turn = timeout_at(patience, self.turns.of(wanted.system, wanted.item)).await.ok();
+        self.refuse_if_held(wanted, booking).await?;
+        Ok(turn)
+    }
+
+    async fn refuse_if_held(&self, wanted: &Wanted, booking: BookingId) -> Result<(), Problem> {
         match self.board.holder(wanted.system, wanted.item).await {
             // Somebody repeats their own request while the first is on its way.
-            Ok(Some(holder)) if holder.booking == booking => Ok(turn),
+            Ok(Some(holder)) if holder.booking == booking => Ok(()),
             Ok(Some(_)) => Err(Problem::new(wanted.taken).with("item", wanted.item)),
-            Ok(None) => Ok(turn),
+            Ok(None) => Ok(()),
             Err(error) => {
                 tracing::warn!(error = process::logs::chain(&error), "no quick refusals: the board does not answer");
-                Ok(turn)
+                Ok(())
             }
         }
     }
@@ -179,7 +186,7 @@ impl Gateway {
             };
             let again = matches!(&error, Some(WorkflowStartError::Rpc(status))
                 if matches!(status.code(), Rpc::DeadlineExceeded | Rpc::Cancelled | Rpc::Unavailable | Rpc::Unknown));
-            if !again || Instant::now() >= until {
+            if !again || Instant::now() + START_PAUSE >= until {
                 if let Some(error) = error {
                     tracing::warn!(error = process::logs::chain(&error), "Temporal did not take a start");
                 }
@@ -187,6 +194,7 @@ impl Gateway {
                     .with("booking", opening.booking.to_string())
                     .detail("Repeat the request with the same Idempotency-Key, or look at the booking."));
             }
+            tokio::time::sleep(START_PAUSE).await;
         }
     }
 

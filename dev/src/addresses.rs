@@ -1,0 +1,133 @@
+//! Addresses: where each part of a stack listens, and the settings that follow from that.
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::net::TcpListener;
+
+/// The secrets of a stack that listens on loopback only.
+const JWT_SECRET: &str = "holdfast-development-secret-0123456789";
+const SERVICE_SECRET: &str = "holdfast-development-service";
+pub(crate) const NAMESPACE: &str = "holdfast";
+
+/// A port, and the variable that moves it.
+struct Port {
+    variable: &'static str,
+    usual: u16,
+}
+
+/// Where everything is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Addresses {
+    /// The gateway.
+    pub http: u16,
+    /// The orchestrator's health and metrics.
+    pub admin: u16,
+    /// The catalogue's HTTP side.
+    pub catalog_http: u16,
+    /// Health and metrics of the catalog worker.
+    pub catalog_admin: u16,
+    /// Health and metrics of the payment worker.
+    pub payment_admin: u16,
+    /// Health and metrics of the notification worker.
+    pub notification_admin: u16,
+    /// The payment simulator.
+    pub simulator: u16,
+    /// Postgres.
+    pub postgres: u16,
+    /// Temporal.
+    pub temporal: u16,
+    /// Temporal's web UI.
+    pub temporal_ui: u16,
+    /// Temporal's metrics.
+    pub temporal_metrics: u16,
+}
+
+impl Addresses {
+    /// The usual ports, each of which a variable can move. A busy one is named, with its variable.
+    ///
+    /// # Errors
+    /// When a port is busy or its variable holds none.
+    pub fn usual() -> anyhow::Result<Self> {
+        let port = |variable, usual| Port { variable, usual }.free();
+        Ok(Self {
+            http: port("HOLDFAST_PORT", 8080)?,
+            admin: port("HOLDFAST_ADMIN_PORT", 8190)?,
+            catalog_http: port("HOLDFAST_CATALOG_PORT", 8181)?,
+            catalog_admin: port("HOLDFAST_CATALOG_ADMIN_PORT", 8191)?,
+            payment_admin: port("HOLDFAST_PAYMENT_ADMIN_PORT", 8192)?,
+            notification_admin: port("HOLDFAST_NOTIFICATION_ADMIN_PORT", 8193)?,
+            simulator: port("HOLDFAST_SIMULATOR_PORT", 8199)?,
+            postgres: port("HOLDFAST_POSTGRES_PORT", 8532)?,
+            temporal: port("HOLDFAST_TEMPORAL_PORT", 7233)?,
+            temporal_ui: port("HOLDFAST_TEMPORAL_UI_PORT", 8233)?,
+            temporal_metrics: port("HOLDFAST_TEMPORAL_METRICS_PORT", 8234)?,
+        })
+    }
+
+    /// Ports nobody uses.
+    ///
+    /// # Errors
+    /// When the machine has none left.
+    pub fn free() -> anyhow::Result<Self> {
+        // Held until all are chosen, so that no two are the same.
+        let taken: Vec<TcpListener> =
+            (0..11).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>().context("no free port")?;
+        let mut ports = taken.iter().map(|listener| listener.local_addr().map(|address| address.port()));
+        let mut port = || ports.next().context("no free port")?.context("no free port");
+        Ok(Self {
+            http: port()?,
+            admin: port()?,
+            catalog_http: port()?,
+            catalog_admin: port()?,
+            payment_admin: port()?,
+            notification_admin: port()?,
+            simulator: port()?,
+            postgres: port()?,
+            temporal: port()?,
+            temporal_ui: port()?,
+            temporal_metrics: port()?,
+        })
+    }
+
+    /// The settings of every process of Holdfast in this stack.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        let database = |role: &str| {
+            format!("postgres://{role}:{}@127.0.0.1:{}/holdfast", crate::postgres::PASSWORD, self.postgres)
+        };
+        vec![
+            ("HOLDFAST_HTTP", local(self.http)),
+            ("HOLDFAST_ADMIN", local(self.admin)),
+            ("HOLDFAST_BOARD_DATABASE_URL", database("board")),
+            ("HOLDFAST_JWT_SECRET", JWT_SECRET.to_owned()),
+            ("HOLDFAST_SERVICE_SECRET", SERVICE_SECRET.to_owned()),
+            ("HOLDFAST_CATALOG_URL", format!("http://{}", local(self.catalog_http))),
+            ("HOLDFAST_CATALOG_HTTP", local(self.catalog_http)),
+            ("HOLDFAST_CATALOG_ADMIN", local(self.catalog_admin)),
+            ("HOLDFAST_CATALOG_DATABASE_URL", database("catalog")),
+            ("HOLDFAST_PAYMENT_ADMIN", local(self.payment_admin)),
+            ("HOLDFAST_PAYMENT_DATABASE_URL", database("payment")),
+            ("HOLDFAST_PAYMENT_PROVIDER_URL", format!("http://{}", local(self.simulator))),
+            ("HOLDFAST_NOTIFICATION_ADMIN", local(self.notification_admin)),
+            ("HOLDFAST_NOTIFICATION_DATABASE_URL", database("notification")),
+            ("HOLDFAST_ADMIN_DATABASE_URL", database("postgres")),
+            ("HOLDFAST_SIMULATOR_URL", format!("http://{}", local(self.simulator))),
+            ("TEMPORAL_ADDRESS", local(self.temporal)),
+            ("TEMPORAL_NAMESPACE", NAMESPACE.to_owned()),
+        ]
+    }
+}
+
+impl Port {
+    fn free(&self) -> anyhow::Result<u16> {
+        let port = match std::env::var(self.variable) {
+            Ok(text) => text.parse().with_context(|| format!("{}: expected a port, got {text:?}", self.variable))?,
+            Err(_) => self.usual,
+        };
+        TcpListener::bind(("127.0.0.1", port)).with_context(|| {
+            format!("port {port} is busy. Free it, or choose another with {}=<port>", self.variable)
+        })?;
+        Ok(port)
+    }
+}

@@ -1,0 +1,13 @@
+//! The orchestrator against the real stack: HTTP in, JSON out, and afterwards the books are compared.
+//!
+//! `make test` starts one stack for the whole run. A test makes its own books and members, so that all of them run side by
+//! side; a suite that stops things starts a stack of its own.
+
+mod access;
+mod ebook;
+mod input;
+mod keys;
+mod outages;
+mod races;
+mod stuck;
+mod world;

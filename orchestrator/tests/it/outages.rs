@@ -1,0 +1,115 @@
+//! Outages: parts of the system are stopped and started again. On a stack of its own.
+
+use crate::world::World;
+use dev::{
+    addresses::Addresses,
+    stack::{Part, Stack},
+};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// A stack whose parts can be stopped one by one, and whose folder goes with it.
+struct OwnStack {
+    stack: Stack,
+    folder: PathBuf,
+}
+
+impl OwnStack {
+    async fn start() -> Self {
+        let addresses = Addresses::free().unwrap();
+        let folder = std::env::temp_dir().join(format!("holdfast-outages-{}", addresses.postgres));
+        let stack = Stack::start(&folder, addresses, Part::APART, |_| {}).await.unwrap();
+        Self { stack, folder }
+    }
+}
+
+impl Drop for OwnStack {
+    fn drop(&mut self) {
+        self.stack.end();
+        if !std::thread::panicking() {
+            std::fs::remove_dir_all(&self.folder).unwrap();
+        }
+    }
+}
+
+/// EB-N2, EB-N4 and the scripts C and D, on one stack after the other's end: starting one takes longer than the scripts.
+#[tokio::test]
+async fn requests_approvals_returns_and_reads_go_on_while_a_worker_is_down() {
+    let mut own = OwnStack::start().await;
+    let world = World::at(&own.stack.addresses);
+
+    script_c_payment_down(&mut own.stack, &world).await;
+    script_d_catalog_down(&mut own.stack, &world).await;
+    notification_down(&mut own.stack, &world).await;
+    everything_restarted(&mut own.stack, &world).await;
+}
+
+/// Held at once, charged when payment is back; a second request for the same book is refused meanwhile.
+async fn script_c_payment_down(stack: &mut Stack, world: &World) {
+    let book = world.book().await;
+    stack.stop(Part::Payment);
+
+    let rental = world.rent(book).await.assert_status(201).id();
+    world.rent(book).await.assert_problem(409, "book_already_rented");
+    world.approve(book).await.assert_problem(409, "not_paid_yet");
+
+    stack.run(Part::Payment).await.unwrap();
+    world.until(&rental, "paid", |booking| booking["stage"] == "paid").await;
+    world.assert_agrees(&rental).await;
+}
+
+/// Pending at once, held and charged when the catalog is back. Meanwhile every read, approval and return is answered.
+async fn script_d_catalog_down(stack: &mut Stack, world: &World) {
+    let (book, waiting, returning) = (world.book().await, world.book().await, world.book().await);
+    let (paid, lent) = (world.paid(waiting).await, world.lent(returning).await);
+    stack.kill(Part::Catalog);
+
+    let reply = world.rent(book).await.assert_status(202);
+    let rental = reply.id();
+    assert_eq!(reply.headers["location"], format!("/ebook/rents/{rental}"));
+    let read = world.get(&world.member, &format!("/ebook/rents/{rental}")).await.assert_status(200);
+    assert_eq!((&read.body["status"], &read.body["stage"]), (&json!("RENTED"), &json!("requested")));
+    world.get(&world.member, "/ebook/dashboards").await.assert_status(200);
+    world.approve(waiting).await.assert_status(200);
+    world.bring_back(&lent).await.assert_status(202);
+    world.get(&world.member, &format!("/ebook/books/{book}")).await.assert_problem(503, "unavailable");
+
+    stack.run(Part::Catalog).await.unwrap();
+    world.until(&rental, "paid", |booking| booking["stage"] == "paid").await;
+    world.ended(&lent).await;
+    for id in [&rental, &paid, &lent] {
+        world.assert_agrees(id).await;
+    }
+}
+
+/// Messages are sent later, once, and no booking waits for them.
+async fn notification_down(stack: &mut Stack, world: &World) {
+    stack.kill(Part::Notification);
+    let book = world.book().await;
+    let rental = world.lent(book).await;
+    world.bring_back(&rental).await.assert_status(200);
+    assert_eq!(world.book_status(book).await, "POSSIBLE");
+
+    stack.run(Part::Notification).await.unwrap();
+
+    let told = world.eventually("told", async || world.messages(&rental).await, |told| told.len() == 3).await;
+    assert_eq!(told.len(), 3);
+}
+
+/// State survives: everything is killed and started again in the middle of a rental.
+async fn everything_restarted(stack: &mut Stack, world: &World) {
+    let book = world.book().await;
+    let rental = world.paid(book).await;
+    for part in Part::APART.iter().rev() {
+        stack.kill(*part);
+    }
+    for part in Part::APART {
+        stack.run(*part).await.unwrap();
+    }
+
+    assert_eq!(world.booking(&rental).await["stage"], "paid");
+    world.eventually("approved", async || world.approve(book).await.status.as_u16(), |status| *status == 200).await;
+    world.bring_back(&rental).await;
+    world.ended(&rental).await;
+    world.assert_agrees(&rental).await;
+}

@@ -1,0 +1,41 @@
+//! Stuck: an undo that cannot finish is shown, goes on trying, and ends when it can.
+
+use crate::world::World;
+use dev::simulator::faults::Fault;
+use orchestrator::gateway::auth::Role;
+use serde_json::json;
+
+/// P4, EB-W7: while the refund is refused the book stays with its booking.
+#[tokio::test]
+async fn a_refused_refund_is_shown_as_stuck_keeps_the_book_and_ends_on_retry() {
+    let world = World::new().await;
+    let operator = world.person(&[Role::Operator]);
+    world.fault(Fault { refuse_refunds: true, times: Some(2), ..Fault::default() }).await;
+    let book = world.book().await;
+    let rental = world.paid(book).await;
+
+    let reply = world.reject(book).await.assert_status(202);
+
+    assert_eq!(reply.body["status"], "PAID", "a book whose refund is open is not free");
+    let stuck = world.until(&rental, "stuck", |booking| booking["stage"] == "stuck").await;
+    assert_eq!(stuck["stuck_step"], "payment.refund");
+    assert_eq!((&stuck["stuck_reason"], &stuck["waiting_for"]), (&json!("refund_refused"), &json!("operator")));
+    World::new().await.rent(book).await.assert_problem(409, "book_already_rented");
+    let listed = world.get(&operator, "/stuck").await.assert_status(200).body;
+    assert!(listed["bookings"].as_array().unwrap().iter().any(|one| one["id"] == rental.as_str()), "{listed}");
+
+    let retry = format!("/stuck/{rental}/retry");
+    world
+        .eventually(
+            "retried with success",
+            async || world.post(&operator, &retry, json!({})).await.status.as_u16(),
+            |status| matches!(status, 200 | 409),
+        )
+        .await;
+
+    let booking = world.ended(&rental).await;
+    assert_eq!((&booking["reason"], &booking["stuck_step"]), (&json!("rejected"), &json!(null)));
+    world.assert_agrees(&rental).await;
+    assert_eq!(world.book_status(book).await, "POSSIBLE");
+    world.post(&operator, &retry, json!({})).await.assert_problem(409, "not_stuck");
+}

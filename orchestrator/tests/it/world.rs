@@ -1,0 +1,323 @@
+//! The world a test lives in: a running stack, people with tokens, a payment provider that misbehaves when asked to, and
+//! a look into every book.
+
+use dev::{
+    addresses::Addresses,
+    simulator::{
+        books::{Charge, Status},
+        faults::Fault,
+    },
+};
+use orchestrator::gateway::auth::{Auth, Caller, Role};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use std::{collections::HashMap, time::Duration};
+use temporalio_client::{
+    Client as Temporal, ClientOptions, Connection, ConnectionOptions, Url, WorkflowFetchHistoryOptions,
+};
+use tokio::time::{Instant, interval, timeout};
+use uuid::Uuid;
+
+/// How long something may take that should take a moment.
+pub const SOON: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+/// A running stack, with a librarian and a member of this test's own.
+pub struct World {
+    settings: HashMap<&'static str, String>,
+    http: Client,
+    api: String,
+    auth: Auth,
+    /// Keeps the catalogue and decides.
+    pub librarian: Person,
+    /// Rents books.
+    pub member: Person,
+}
+
+/// Somebody with a token.
+#[derive(Clone)]
+pub struct Person {
+    pub subject: String,
+    pub token: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+impl Reply {
+    /// The id of the rental it is about.
+    #[track_caller]
+    pub fn id(&self) -> String {
+        self.body["id"].as_str().unwrap_or_else(|| panic!("no id in {self:?}")).to_owned()
+    }
+
+    /// Is it a problem document with this status and code?
+    #[track_caller]
+    pub fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{self:?}");
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.body["status"], status);
+        assert!(self.body["title"].is_string() && self.body["type"].is_string(), "{self:?}");
+    }
+
+    /// Is it an answer with this status?
+    #[track_caller]
+    pub fn assert_status(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        self
+    }
+}
+
+impl World {
+    /// The stack of this test run.
+    pub async fn new() -> Self {
+        let stack = std::env::var("HOLDFAST_STACK").expect("no stack: run the tests with `make test`");
+        Self::at(&serde_json::from_str(&stack).unwrap())
+    }
+
+    /// Some other stack.
+    pub fn at(addresses: &Addresses) -> Self {
+        let settings: HashMap<_, _> = addresses.environment().into_iter().collect();
+        let auth = Auth::new(&settings["HOLDFAST_JWT_SECRET"].clone().into(), "holdfast", "holdfast");
+        let unique = Uuid::now_v7().simple().to_string();
+        let librarian = person(&auth, &format!("librarian-{unique}"), &[Role::Admin]);
+        let member = person(&auth, &format!("member-{unique}"), &[Role::Member]);
+        let http = Client::builder().timeout(SOON).build().unwrap();
+        Self { api: format!("http://{}", settings["HOLDFAST_HTTP"]), settings, http, auth, librarian, member }
+    }
+
+    pub fn setting(&self, name: &str) -> &str {
+        &self.settings[name]
+    }
+
+    /// Somebody new.
+    pub fn person(&self, roles: &[Role]) -> Person {
+        person(&self.auth, &format!("person-{}", Uuid::now_v7().simple()), roles)
+    }
+
+    /// Somebody of this subject.
+    pub fn person_named(&self, subject: &str, roles: &[Role]) -> Person {
+        person(&self.auth, subject, roles)
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.api))
+    }
+
+    pub async fn send(&self, request: RequestBuilder) -> Reply {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body =
+            if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
+        Reply { status, headers, body }
+    }
+
+    pub async fn get(&self, who: &Person, path: &str) -> Reply {
+        self.send(self.request(Method::GET, path).bearer_auth(&who.token)).await
+    }
+
+    pub async fn post(&self, who: &Person, path: &str, body: Value) -> Reply {
+        self.send(self.request(Method::POST, path).bearer_auth(&who.token).json(&body)).await
+    }
+
+    pub async fn patch(&self, who: &Person, path: &str) -> Reply {
+        self.send(self.request(Method::PATCH, path).bearer_auth(&who.token)).await
+    }
+
+    // What people do.
+
+    /// A book nobody else knows of.
+    pub async fn book(&self) -> i64 {
+        self.book_at(3000).await
+    }
+
+    /// The same, at a price.
+    pub async fn book_at(&self, fee: i64) -> i64 {
+        let body = json!({ "bookName": "Hello, JAVA", "rentalFee": fee });
+        let reply = self.post(&self.librarian, "/ebook/books", body).await.assert_status(201);
+        reply.body["id"].as_i64().unwrap()
+    }
+
+    /// The member asks for a book.
+    pub async fn rent(&self, book: i64) -> Reply {
+        self.post(&self.member, "/ebook/rents", json!({ "bookId": book })).await
+    }
+
+    /// The member rents a book and has paid for it.
+    pub async fn paid(&self, book: i64) -> String {
+        let request = self.request(Method::POST, "/ebook/rents").bearer_auth(&self.member.token);
+        let request = request.header("prefer", "wait=30").json(&json!({ "bookId": book }));
+        let reply = self.send(request).await.assert_status(201);
+        assert_eq!(reply.body["stage"], "paid", "{reply:?}");
+        reply.id()
+    }
+
+    /// The member rents a book and has it.
+    pub async fn lent(&self, book: i64) -> String {
+        let rental = self.paid(book).await;
+        self.approve(book).await.assert_status(200);
+        rental
+    }
+
+    pub async fn approve(&self, book: i64) -> Reply {
+        self.patch(&self.librarian, &format!("/ebook/books/approve/{book}")).await
+    }
+
+    pub async fn reject(&self, book: i64) -> Reply {
+        self.patch(&self.librarian, &format!("/ebook/books/reject/{book}")).await
+    }
+
+    pub async fn bring_back(&self, rental: &str) -> Reply {
+        self.patch(&self.member, &format!("/ebook/rents/return/{rental}")).await
+    }
+
+    pub async fn cancel(&self, rental: &str) -> Reply {
+        self.patch(&self.member, &format!("/ebook/rents/cancel/{rental}")).await
+    }
+
+    pub async fn book_status(&self, book: i64) -> String {
+        let reply = self.get(&self.librarian, &format!("/ebook/books/{book}")).await.assert_status(200);
+        reply.body["status"].as_str().unwrap().to_owned()
+    }
+
+    /// A booking as the board has it.
+    pub async fn booking(&self, id: &str) -> Value {
+        self.get(&self.librarian, &format!("/bookings/{id}")).await.body
+    }
+
+    /// Waits until a booking is as wished.
+    #[track_caller]
+    pub fn until(&self, id: &str, what: &'static str, wished: impl Fn(&Value) -> bool) -> impl Future<Output = Value> {
+        let id = id.to_owned();
+        async move {
+            let mut last = Value::Null;
+            let waited = timeout(SOON, async {
+                let mut look = interval(LOOK_EVERY);
+                loop {
+                    look.tick().await;
+                    last = self.booking(&id).await;
+                    if wished(&last) {
+                        return;
+                    }
+                }
+            });
+            assert!(waited.await.is_ok(), "the booking was never {what}: {last:#}");
+            last
+        }
+    }
+
+    /// Waits until a booking has ended.
+    pub async fn ended(&self, id: &str) -> Value {
+        self.until(id, "ended", |booking| booking["ending"].is_string()).await
+    }
+
+    // The payment provider.
+
+    /// Makes the provider misbehave towards this member.
+    pub async fn fault(&self, fault: Fault) {
+        let fault = Fault { customer: Some(self.member.subject.clone()), ..fault };
+        let url = format!("{}/faults", self.setting("HOLDFAST_SIMULATOR_URL"));
+        self.http.put(url).json(&fault).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// What the provider has under a booking's key.
+    pub async fn provider(&self, booking: &str) -> Vec<Charge> {
+        let url = format!("{}/books", self.setting("HOLDFAST_SIMULATOR_URL"));
+        let all: Vec<Charge> = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        all.into_iter().filter(|charge| charge.key == booking).collect()
+    }
+
+    // The books.
+
+    /// The administrator's connection.
+    pub async fn database(&self) -> tokio_postgres::Client {
+        let url = self.setting("HOLDFAST_ADMIN_DATABASE_URL");
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// The promises, for one booking that has settled: what we have agrees with what the provider has, an item is held
+    /// exactly as long as its booking lives, and every announced stage was told once.
+    pub async fn assert_agrees(&self, id: &str) {
+        let booking = self.booking(id).await;
+        let (db, key) = (self.database().await, id.parse::<Uuid>().unwrap());
+
+        let provider = self.provider(id).await;
+        let taken: Vec<_> = provider.iter().filter(|charge| charge.reference.is_some()).collect();
+        assert!(taken.len() <= 1, "charged more than once: {provider:?}");
+        let theirs: i64 = taken.iter().filter(|charge| charge.status == Status::Captured).map(|c| c.amount_minor).sum();
+        let sum = "select coalesce(sum(amount_minor), 0)::bigint, \
+                   coalesce(sum(amount_minor) filter (where account = 'bookings'), 0)::bigint \
+                   from payment.postings where booking = $1";
+        let row = db.query_one(sum, &[&key]).await.unwrap();
+        let (balance, ours): (i64, i64) = (row.get(0), row.get(1));
+        assert_eq!(balance, 0, "the postings do not add up: {booking:#}");
+        assert_eq!(ours, theirs, "our ledger and the provider's books differ: {booking:#} {provider:?}");
+
+        let live = booking["ending"].is_null();
+        let reached = |stage: &str| booking["times"][stage].is_string();
+        if live || booking["ending"] == "completed" {
+            let due = if reached("paid") { booking["price"]["amount_minor"].as_i64().unwrap() } else { 0 };
+            assert_eq!(ours, due, "a kept booking keeps its charge: {booking:#}");
+        } else {
+            assert_eq!(ours, 0, "an undone booking keeps nothing: {booking:#}");
+        }
+
+        let holds = "select count(*) from catalog.holds where booking = $1 and state in ('held', 'confirmed')";
+        let held: i64 = db.query_one(holds, &[&key]).await.unwrap().get(0);
+        assert_eq!(held, i64::from(live && reached("held")), "held, and by a live booking: {booking:#}");
+    }
+
+    /// The stages that were told to the customer, in order.
+    pub async fn messages(&self, id: &str) -> Vec<String> {
+        let query = "select stage from notification.messages where booking = $1 order by sent_at";
+        let rows = self.database().await.query(query, &[&id.parse::<Uuid>().unwrap()]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Waits until something else is as wished.
+    pub async fn eventually<T: std::fmt::Debug>(
+        &self,
+        what: &str,
+        look: impl AsyncFn() -> T,
+        wished: impl Fn(&T) -> bool,
+    ) -> T {
+        let until = Instant::now() + SOON;
+        let mut pause = interval(LOOK_EVERY);
+        loop {
+            pause.tick().await;
+            let seen = look().await;
+            if wished(&seen) {
+                return seen;
+            }
+            assert!(Instant::now() < until, "never {what}: {seen:?}");
+        }
+    }
+
+    // The engine.
+
+    pub async fn temporal(&self) -> Temporal {
+        let url = Url::parse(&format!("http://{}", self.setting("TEMPORAL_ADDRESS"))).unwrap();
+        let connection = Connection::connect(ConnectionOptions::new(url).build()).await.unwrap();
+        Temporal::new(connection, ClientOptions::new(self.setting("TEMPORAL_NAMESPACE")).build()).unwrap()
+    }
+
+    /// How many events Temporal keeps about a booking.
+    pub async fn history_length(&self, id: &str) -> usize {
+        let handle =
+            self.temporal().await.get_workflow_handle::<temporalio_client::UntypedWorkflow>(format!("ebook/{id}"));
+        handle.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await.unwrap().len()
+    }
+}
+
+fn person(auth: &Auth, subject: &str, roles: &[Role]) -> Person {
+    let caller = Caller { subject: subject.parse().unwrap(), roles: roles.to_vec() };
+    Person { subject: subject.to_owned(), token: auth.token(&caller, Duration::from_secs(3600)).unwrap() }
+}
