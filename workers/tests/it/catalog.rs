@@ -1,0 +1,184 @@
+//! `catalog.hold`, `catalog.release`, `catalog.confirm`: who has what, whatever the order of the calls.
+
+use crate::world::{booking, database, settings, won};
+use deadpool_postgres::Pool;
+use futures::future::join_all;
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use workers::catalog::{confirm, hold, release};
+use workflows::{
+    booking::{BookingId, Item},
+    contracts::{
+        BookingRef, Settled,
+        catalog::{Held, HoldAnswer, HoldRequest},
+    },
+};
+
+fn ask(method: Method, path: &str) -> RequestBuilder {
+    let settings = settings();
+    let request = Client::new().request(method, format!("{}{path}", settings["HOLDFAST_CATALOG_URL"]));
+    request.bearer_auth(&settings["HOLDFAST_SERVICE_SECRET"])
+}
+
+async fn item_of(units: i32) -> Item {
+    let new = json!({ "name": "a thing", "price": won(500), "units": units });
+    let item: Value = ask(Method::POST, "/items/test").json(&new).send().await.unwrap().json().await.unwrap();
+    Item { system: "test".to_owned(), number: item["number"].as_i64().unwrap() }
+}
+
+fn wish(booking: BookingId, item: &Item) -> HoldRequest {
+    HoldRequest { booking, workflow: format!("test/{booking}"), item: item.clone() }
+}
+
+fn held() -> HoldAnswer {
+    HoldAnswer::Held(Held { name: "a thing".to_owned(), price: won(500) })
+}
+
+async fn live_holds(pool: &Pool, item: &Item) -> i64 {
+    let query = "select count(*) from holds join units using (unit) where system = $1 and number = $2 \
+                 and state in ('held', 'confirmed')";
+    pool.get().await.unwrap().query_one(query, &[&item.system, &item.number]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_hold_is_exclusive_until_it_is_released_and_a_repeat_gets_the_first_answer() {
+    let (pool, item) = (database("CATALOG"), item_of(1).await);
+    let (first, second) = (booking(), booking());
+    let taken = HoldAnswer::Taken { until: None };
+
+    assert_eq!(hold(&pool, &wish(first, &item)).await.unwrap(), held());
+    assert_eq!(hold(&pool, &wish(first, &item)).await.unwrap(), held());
+    assert_eq!(hold(&pool, &wish(second, &item)).await.unwrap(), taken);
+    assert_eq!(release(&pool, BookingRef { booking: first }).await.unwrap(), Settled::Done);
+
+    // Also when that was a refusal, and the item is free by now.
+    assert_eq!(hold(&pool, &wish(second, &item)).await.unwrap(), taken);
+    assert_eq!(hold(&pool, &wish(booking(), &item)).await.unwrap(), held());
+}
+
+#[tokio::test]
+async fn a_release_that_comes_first_refuses_the_late_hold() {
+    let (pool, item) = (database("CATALOG"), item_of(1).await);
+    let early = booking();
+
+    assert_eq!(release(&pool, BookingRef { booking: early }).await.unwrap(), Settled::Nothing);
+
+    assert_eq!(hold(&pool, &wish(early, &item)).await.unwrap(), HoldAnswer::Closed);
+    assert_eq!(live_holds(&pool, &item).await, 0);
+}
+
+#[tokio::test]
+async fn releasing_an_old_booking_again_never_frees_a_newer_one() {
+    let (pool, item) = (database("CATALOG"), item_of(1).await);
+    let (old, new) = (booking(), booking());
+    hold(&pool, &wish(old, &item)).await.unwrap();
+    release(&pool, BookingRef { booking: old }).await.unwrap();
+    hold(&pool, &wish(new, &item)).await.unwrap();
+
+    assert_eq!(release(&pool, BookingRef { booking: old }).await.unwrap(), Settled::Done);
+
+    assert_eq!(live_holds(&pool, &item).await, 1);
+    assert_eq!(hold(&pool, &wish(booking(), &item)).await.unwrap(), HoldAnswer::Taken { until: None });
+}
+
+#[tokio::test]
+async fn only_a_live_hold_can_be_confirmed_and_a_confirmed_one_can_be_released() {
+    let (pool, item) = (database("CATALOG"), item_of(1).await);
+    let firm = BookingRef { booking: booking() };
+    let gone = Settled::Refused { reason: "hold_released".to_owned() };
+    hold(&pool, &wish(firm.booking, &item)).await.unwrap();
+
+    assert_eq!(confirm(&pool, firm).await.unwrap(), Settled::Done);
+    assert_eq!(confirm(&pool, firm).await.unwrap(), Settled::Done);
+    assert_eq!(release(&pool, firm).await.unwrap(), Settled::Done);
+
+    assert_eq!(confirm(&pool, firm).await.unwrap(), gone);
+    assert_eq!(confirm(&pool, BookingRef { booking: booking() }).await.unwrap(), gone);
+}
+
+#[tokio::test]
+async fn an_item_that_is_not_listed_is_an_answer_not_an_error() {
+    let pool = database("CATALOG");
+    let unknown = Item { system: "test".to_owned(), number: i64::MAX };
+
+    assert_eq!(hold(&pool, &wish(booking(), &unknown)).await.unwrap(), HoldAnswer::UnknownItem);
+}
+
+/// P3 at the worker itself, without a gateway that queues.
+#[tokio::test]
+async fn of_fifty_bookings_for_ten_units_exactly_ten_hold() {
+    let (pool, item) = (database("CATALOG"), item_of(10).await);
+    let answers = join_all((0..50).map(|_| {
+        let (pool, request) = (pool.clone(), wish(booking(), &item));
+        async move {
+            // Contention is an error, and an error is tried again.
+            loop {
+                if let Ok(answer) = hold(&pool, &request).await {
+                    return answer;
+                }
+            }
+        }
+    }))
+    .await;
+
+    assert_eq!(answers.iter().filter(|answer| **answer == held()).count(), 10);
+    assert_eq!(live_holds(&pool, &item).await, 10);
+}
+
+/// P3: the database says so, whoever asks.
+#[tokio::test]
+async fn two_live_holds_on_one_unit_are_refused_by_the_table_itself() {
+    let (pool, item) = (database("CATALOG"), item_of(1).await);
+    hold(&pool, &wish(booking(), &item)).await.unwrap();
+
+    let second = "insert into holds (booking, workflow, unit, state, name, price_minor, currency) \
+                  select $1, 'x', unit, 'held', 'x', 1, 'KRW' from units where system = $2 and number = $3";
+    let error = pool
+        .get()
+        .await
+        .unwrap()
+        .execute(second, &[&booking().0, &item.system, &item.number])
+        .await
+        .expect_err("a second live hold");
+
+    assert_eq!(error.code(), Some(&tokio_postgres::error::SqlState::EXCLUSION_VIOLATION));
+}
+
+/// Each worker has its own schema, and cannot read another's.
+#[tokio::test]
+async fn a_worker_cannot_read_another_workers_tables() {
+    for (worker, table) in
+        [("CATALOG", "payment.charges"), ("PAYMENT", "board.bookings"), ("NOTIFICATION", "catalog.holds")]
+    {
+        let client = database(worker).get().await.unwrap();
+        let error = client.query(&format!("select 1 from {table}"), &[]).await.expect_err(table);
+        assert_eq!(error.code(), Some(&tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE), "{worker} {table}");
+    }
+}
+
+#[tokio::test]
+async fn the_catalogues_http_side_answers_nobody_without_the_service_secret() {
+    let settings = settings();
+    let url = format!("{}/items/test", settings["HOLDFAST_CATALOG_URL"]);
+
+    for secret in ["", "wrong", &format!("{}x", settings["HOLDFAST_SERVICE_SECRET"])] {
+        let reply = Client::new().get(&url).bearer_auth(secret).send().await.unwrap();
+        assert_eq!(reply.status(), 404, "{secret:?}");
+    }
+    assert_eq!(ask(Method::GET, "/items/test").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn an_item_can_be_changed_and_a_hold_keeps_the_price_it_was_made_at() {
+    let (pool, item) = (database("CATALOG"), item_of(1).await);
+    let before = wish(booking(), &item);
+    hold(&pool, &before).await.unwrap();
+
+    let path = format!("/items/test/{}", item.number);
+    let changed = ask(Method::PATCH, &path).json(&json!({ "price": won(900) })).send().await.unwrap();
+    let changed: Value = changed.json().await.unwrap();
+
+    assert_eq!((&changed["price"]["amount_minor"], &changed["version"]), (&json!(900), &json!(2)));
+    assert_eq!(hold(&pool, &before).await.unwrap(), held());
+    assert_eq!(ask(Method::PATCH, "/items/test/99999999").json(&json!({})).send().await.unwrap().status(), 404);
+}

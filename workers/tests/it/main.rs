@@ -1,0 +1,8 @@
+//! The workers' contracts on real Postgres and against a real payment provider process: repeats, late and early calls,
+//! and everything that gets lost.
+
+mod catalog;
+mod notification;
+mod payment;
+mod providers;
+mod world;

@@ -1,0 +1,31 @@
+//! `notification.send`: one message per booking and stage.
+
+use crate::world::{booking, database};
+use futures::future::join_all;
+use workers::notification::send;
+use workflows::contracts::notification::Notice;
+
+#[tokio::test]
+async fn a_stage_is_told_once_however_often_it_is_asked_for() {
+    let pool = database("NOTIFICATION");
+    let notice = Notice {
+        booking: booking(),
+        system: "ebook".to_owned(),
+        stage: "paid".to_owned(),
+        customer: "c".parse().unwrap(),
+        item_name: Some("Hello, JAVA".to_owned()),
+        reason: None,
+    };
+    let next = Notice { stage: "approved".to_owned(), ..notice.clone() };
+
+    for outcome in join_all((0..8).map(|_| send(&pool, &notice))).await {
+        outcome.unwrap();
+    }
+    send(&pool, &next).await.unwrap();
+
+    let query = "select stage, text from messages where booking = $1 order by stage desc";
+    let rows = pool.get().await.unwrap().query(query, &[&notice.booking.0]).await.unwrap();
+    let told: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(told.iter().map(|(stage, _)| stage.as_str()).collect::<Vec<_>>(), ["paid", "approved"]);
+    assert!(told[0].1.contains("Hello, JAVA"), "{told:?}");
+}

@@ -1,0 +1,290 @@
+//! `payment.charge` and `payment.refund`: at most one capture and one refund per booking, and a ledger that agrees with the
+//! provider, whatever gets lost in between.
+
+use crate::world::{Provider as Process, booking, database, won};
+use dev::simulator::{
+    books::Status,
+    faults::{After, Before, Fault, Operation},
+};
+use futures::future::join_all;
+use std::time::Duration;
+use workers::payment::{
+    Desk, Ledger, Simulator, Unknown,
+    provider::{Cancelled, Captured, Charged, Error, Order, Provider, Refunded},
+};
+use workflows::{
+    booking::BookingId,
+    contracts::{
+        BookingRef, Settled,
+        payment::{ChargeAnswer, ChargeRequest},
+    },
+};
+
+fn request(booking: BookingId) -> ChargeRequest {
+    ChargeRequest {
+        booking,
+        workflow: format!("test/{booking}"),
+        customer: "c".parse().unwrap(),
+        amount: won(3000),
+        method: None,
+    }
+}
+
+async fn desk() -> (Desk<Simulator>, Process) {
+    let process = Process::start().await;
+    let provider = Simulator::new(&process.url).unwrap();
+    (Desk { ledger: Ledger::new(database("PAYMENT")), provider }, process)
+}
+
+/// What the ledger has kept for a booking.
+async fn kept(booking: BookingId) -> i64 {
+    let sums = "select coalesce(sum(amount_minor), 0)::bigint, \
+                coalesce(sum(amount_minor) filter (where account = 'bookings'), 0)::bigint from postings where booking = $1";
+    let row = database("PAYMENT").get().await.unwrap().query_one(sums, &[&booking.0]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0, "double entry adds up to zero");
+    row.get(1)
+}
+
+async fn state(booking: BookingId) -> String {
+    let query = "select state from charges where booking = $1";
+    database("PAYMENT").get().await.unwrap().query_one(query, &[&booking.0]).await.unwrap().get(0)
+}
+
+/// What the provider has kept in all, and how many charges it has in its books.
+async fn provider_kept(process: &Process) -> (i64, usize) {
+    let books = process.books().await;
+    let captured = books.iter().filter(|charge| charge.status == Status::Captured).map(|charge| charge.amount_minor);
+    (captured.sum(), books.iter().filter(|charge| charge.reference.is_some()).count())
+}
+
+#[tokio::test]
+async fn a_repeated_charge_and_a_repeated_refund_count_once() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+
+    for _ in 0..3 {
+        assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Captured);
+    }
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (3000, (3000, 1)));
+    for _ in 0..3 {
+        assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Done);
+    }
+
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
+    assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Closed);
+    assert_eq!(provider_kept(&process).await, (0, 1));
+}
+
+#[tokio::test]
+async fn charges_of_one_booking_at_the_same_time_count_once() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+
+    let answers = join_all((0..10).map(|_| async { desk.charge(&request(booking)).await })).await;
+
+    for answer in answers {
+        assert_eq!(answer.unwrap(), ChargeAnswer::Captured);
+    }
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (3000, (3000, 1)));
+}
+
+#[tokio::test]
+async fn a_decline_is_remembered_and_leaves_nothing() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+    let poor = ChargeRequest { method: Some("declined".to_owned()), ..request(booking) };
+    let declined = ChargeAnswer::Declined { reason: "insufficient_funds".to_owned() };
+
+    assert_eq!(desk.charge(&poor).await.unwrap(), declined);
+    assert_eq!(desk.charge(&request(booking)).await.unwrap(), declined, "the first answer, also for a better card");
+
+    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Nothing);
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 0)));
+}
+
+/// P2, and the reason for the look-up: the provider has forgotten the key by the time we ask again.
+#[tokio::test]
+async fn a_lost_answer_is_looked_up_even_when_the_provider_has_forgotten_the_key() {
+    for after in [After::DropReply, After::Error] {
+        let process = Process::forgetting_keys_after(Duration::ZERO).await;
+        let provider = Simulator::new(&process.url).unwrap();
+        let desk = Desk { ledger: Ledger::new(database("PAYMENT")), provider };
+        let booking = booking();
+        let fault =
+            Fault { operation: Some(Operation::Charge), after: Some(after), times: Some(1), ..Fault::default() };
+        process.fault(fault).await;
+
+        desk.charge(&request(booking)).await.expect_err("the answer was lost");
+        assert_eq!((state(booking).await.as_str(), kept(booking).await), ("intended", 0));
+        assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Captured);
+
+        assert_eq!((kept(booking).await, provider_kept(&process).await), (3000, (3000, 1)), "{after:?}");
+    }
+}
+
+/// P2: undo first, charge late.
+#[tokio::test]
+async fn a_refund_that_comes_first_refuses_the_late_charge() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+
+    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Nothing);
+
+    assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Closed);
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 0)));
+}
+
+/// P2: the charge is on its way to the provider when the undo overtakes it.
+#[tokio::test]
+async fn a_charge_that_is_overtaken_by_its_undo_leaves_nothing() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+    let slow = Fault { operation: Some(Operation::Charge), delay_ms: Some((400, 400)), ..Fault::default() };
+    process.fault(slow).await;
+
+    let request = request(booking);
+    let (charged, refunded) = tokio::join!(desk.charge(&request), async {
+        // As soon as the intent is written, the charge is on its way.
+        while desk_state(booking).await.is_none() {}
+        desk.refund(BookingRef { booking }).await
+    });
+
+    assert_eq!(charged.unwrap(), ChargeAnswer::Closed);
+    assert_eq!(refunded.unwrap(), Settled::Nothing);
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 0)));
+    assert_eq!(state(booking).await, "voided");
+}
+
+async fn desk_state(booking: BookingId) -> Option<String> {
+    let query = "select state from charges where booking = $1";
+    let row = database("PAYMENT").get().await.unwrap().query_opt(query, &[&booking.0]).await.unwrap();
+    row.map(|row| row.get(0))
+}
+
+/// P1, P2: captured, its answer lost, and then undone: it was taken, so it goes back.
+#[tokio::test]
+async fn a_charge_in_doubt_that_was_taken_is_refunded() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+    process
+        .fault(Fault { operation: Some(Operation::Charge), after: Some(After::DropReply), ..Fault::default() })
+        .await;
+    desk.charge(&request(booking)).await.expect_err("the answer was lost");
+
+    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Done);
+
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
+    assert_eq!(state(booking).await, "refunded");
+}
+
+/// P1: the refund's answer is lost, twice. It is refunded once.
+#[tokio::test]
+async fn a_refund_whose_answer_was_lost_is_found() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+    desk.charge(&request(booking)).await.unwrap();
+    let lost =
+        Fault { operation: Some(Operation::Refund), after: Some(After::DropReply), times: Some(1), ..Fault::default() };
+    process.fault(lost).await;
+
+    desk.refund(BookingRef { booking }).await.expect_err("the answer was lost");
+    assert_eq!((state(booking).await.as_str(), kept(booking).await), ("refunding", 3000), "not known yet");
+    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Done);
+
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
+}
+
+/// P4: a refused refund is an answer; the money is still there, and so is the way out.
+#[tokio::test]
+async fn a_refused_refund_keeps_the_money_on_the_books_until_it_goes_through() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+    desk.charge(&request(booking)).await.unwrap();
+    process.fault(Fault { refuse_refunds: true, times: Some(1), ..Fault::default() }).await;
+
+    let refused = Settled::Refused { reason: "refund_refused".to_owned() };
+    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), refused);
+    assert_eq!(kept(booking).await, 3000);
+    assert_eq!(
+        desk.charge(&request(booking)).await.unwrap(),
+        ChargeAnswer::Closed,
+        "closed to charging from the start"
+    );
+
+    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Done);
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
+}
+
+/// A provider that cannot refuse a late charge.
+struct NoCancel {
+    provider: Simulator,
+    settle_window: Duration,
+}
+
+impl Provider for NoCancel {
+    async fn charge(&self, order: &Order) -> Result<Charged, Error> {
+        self.provider.charge(order).await
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<Captured>, Error> {
+        self.provider.find(key).await
+    }
+
+    async fn cancel(&self, _: &str) -> Result<Cancelled, Error> {
+        Ok(Cancelled::Unsupported { settle_window: self.settle_window })
+    }
+
+    async fn refund(&self, key: &str, captured: &Captured) -> Result<Refunded, Error> {
+        self.provider.refund(key, captured).await
+    }
+}
+
+/// P2: where a provider cannot cancel, *unknown* lasts until no charge can arrive any more.
+#[tokio::test]
+async fn without_cancel_a_charge_in_doubt_is_looked_up_through_its_settle_window() {
+    let process = Process::start().await;
+    let desk = |settle_window| Desk {
+        ledger: Ledger::new(database("PAYMENT")),
+        provider: NoCancel { provider: Simulator::new(&process.url).unwrap(), settle_window },
+    };
+    let (late, never) = (booking(), booking());
+    let lost =
+        Fault { operation: Some(Operation::Charge), before: Some(Before::Error), times: Some(2), ..Fault::default() };
+    process.fault(lost).await;
+    let patient = desk(Duration::from_secs(3600));
+    for booking in [late, never] {
+        patient.charge(&request(booking)).await.expect_err("no answer");
+        let unknown = patient.refund(BookingRef { booking }).await.expect_err("not known yet");
+        assert!(matches!(unknown, Unknown::Settling), "{unknown:?}");
+    }
+
+    // It arrives after all, and goes back.
+    let order = Order { key: late.to_string(), customer: "c".to_owned(), amount: won(3000), method: None };
+    patient.provider.charge(&order).await.unwrap();
+    assert_eq!(patient.refund(BookingRef { booking: late }).await.unwrap(), Settled::Done);
+    // It never does, and the window passes.
+    assert_eq!(desk(Duration::ZERO).refund(BookingRef { booking: never }).await.unwrap(), Settled::Nothing);
+
+    assert_eq!((kept(late).await, kept(never).await, provider_kept(&process).await), (0, 0, (0, 1)));
+}
+
+/// P1: the ledger cannot be brought out of balance, or rewritten.
+#[tokio::test]
+async fn the_ledger_refuses_one_sided_and_changed_postings() {
+    let (desk, _process) = desk().await;
+    let booking = booking();
+    desk.charge(&request(booking)).await.unwrap();
+    let client = database("PAYMENT").get().await.unwrap();
+    let one_sided = "insert into postings (booking, movement, account, amount_minor, currency) \
+                     values ($1, 'refund', 'customer', 3000, 'KRW')";
+
+    for (statement, what) in [
+        (one_sided, "one-sided"),
+        ("update postings set amount_minor = 0 where booking = $1", "changed"),
+        ("delete from postings where booking = $1", "deleted"),
+    ] {
+        client.execute(statement, &[&booking.0]).await.expect_err(what);
+    }
+
+    assert_eq!(kept(booking).await, 3000);
+}
