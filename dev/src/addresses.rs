@@ -43,12 +43,24 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// The usual ports, each of which a variable can move. A busy one is named, with its variable.
+    /// The usual ports, each of which a variable can move.
     ///
     /// # Errors
-    /// When a port is busy or its variable holds none.
-    pub fn usual() -> anyhow::Result<Self> {
-        let port = |variable, usual| Port { variable, usual }.free();
+    /// When a variable does not hold a port.
+    pub fn configured() -> anyhow::Result<Self> {
+        Self::chosen(Port::number)
+    }
+
+    /// The same, if nobody uses them yet. A busy one is named, with its variable.
+    ///
+    /// # Errors
+    /// When a port is busy, or a variable does not hold one.
+    pub fn configured_and_free() -> anyhow::Result<Self> {
+        Self::chosen(Port::free)
+    }
+
+    fn chosen(choose: impl Fn(&Port) -> anyhow::Result<u16>) -> anyhow::Result<Self> {
+        let port = |variable, usual| choose(&Port { variable, usual });
         Ok(Self {
             http: port("HOLDFAST_PORT", 8080)?,
             admin: port("HOLDFAST_ADMIN_PORT", 8190)?,
@@ -120,11 +132,15 @@ impl Addresses {
 }
 
 impl Port {
+    fn number(&self) -> anyhow::Result<u16> {
+        match std::env::var(self.variable) {
+            Ok(text) => text.parse().with_context(|| format!("{}: expected a port, got {text:?}", self.variable)),
+            Err(_) => Ok(self.usual),
+        }
+    }
+
     fn free(&self) -> anyhow::Result<u16> {
-        let port = match std::env::var(self.variable) {
-            Ok(text) => text.parse().with_context(|| format!("{}: expected a port, got {text:?}", self.variable))?,
-            Err(_) => self.usual,
-        };
+        let port = self.number()?;
         TcpListener::bind(("127.0.0.1", port)).with_context(|| {
             format!("port {port} is busy. Free it, or choose another with {}=<port>", self.variable)
         })?;

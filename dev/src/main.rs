@@ -1,16 +1,16 @@
 //! `holdfast-dev up | demo | stack | simulator`.
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use dev::{
     addresses::Addresses,
     demo, simulator,
-    stack::{Part, Stack, sibling, state_folder},
+    stack::{Part, Stack, state_folder},
 };
 use std::{
     io::{IsTerminal, Write},
     path::PathBuf,
-    process::{Command, ExitCode},
+    process::ExitCode,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -72,7 +72,7 @@ async fn up() -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     say(&format!("Starting Holdfast. State: {}", state.display()));
-    let starting = Stack::start(&state, Addresses::usual()?, Part::TOGETHER, |part| {
+    let starting = Stack::start(&state, Addresses::configured_and_free()?, Part::TOGETHER, |part| {
         say(&format!("  {:>5.1} s  {part}", began.elapsed().as_secs_f32()));
     });
     let mut stack = tokio::select! {
@@ -101,15 +101,8 @@ async fn up() -> anyhow::Result<ExitCode> {
 }
 
 fn welcome(at: &Addresses, took: Duration) -> anyhow::Result<()> {
-    let token = |subject: &str, role: &str| -> anyhow::Result<String> {
-        let mut command = Command::new(sibling("holdfast")?);
-        command.args(["token", "--subject", subject, "--role", role]).envs(at.environment());
-        let output = command.output().context("holdfast token")?;
-        ensure!(output.status.success(), "holdfast token: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-    };
     let api = format!("http://127.0.0.1:{}", at.http);
-    let (admin, member) = (token("librarian", "admin")?, token("1", "member")?);
+    let (admin, member) = (demo::token(at, "librarian", "admin")?, demo::token(at, "1", "member")?);
     say(&format!(
         "Ready after {:.1} s.
 

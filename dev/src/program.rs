@@ -32,7 +32,8 @@ impl Program {
         let file = File::options().create(true).append(true).open(&log);
         let file = file.with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
-        let child = command.spawn().with_context(|| format!("cannot start {name} ({:?})", command.get_program()))?;
+        let child =
+            command.spawn().with_context(|| format!("cannot start {name} ({})", command.get_program().display()))?;
         Ok(Self { name, log, child, ending })
     }
 

@@ -26,7 +26,7 @@ enum Command {
     Serve,
     /// Brings the board's schema up to date and ends.
     Migrate,
-    /// Prints a token for development, signed with HOLDFAST_JWT_SECRET.
+    /// Prints a token for development, signed with `HOLDFAST_JWT_SECRET`.
     Token {
         /// Who: an opaque subject, such as 1.
         #[arg(long)]

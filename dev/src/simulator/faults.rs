@@ -7,7 +7,7 @@ use std::{
 };
 
 /// How long a hanging call hangs: longer than anybody waits.
-pub const HANG: Duration = Duration::from_secs(60);
+pub const HANG: Duration = Duration::from_mins(1);
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

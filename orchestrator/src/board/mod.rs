@@ -3,23 +3,20 @@
 //! Rows only move forward. Whoever waits for a booking to move on waits here, not on the saga: that costs Temporal
 //! nothing, and what is answered has been published by then.
 
+mod activities;
 mod feed;
 mod rows;
 
+pub(crate) use activities::Activities;
 pub use rows::{Change, Filter, Page};
 
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
 use secrecy::SecretString;
 use std::{sync::Arc, time::Duration};
-use temporalio_macros::activities;
-use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use workflows::{
-    booking::{BookingId, Row},
-    contracts::board::{Publish, Rows},
-};
+use workflows::booking::{BookingId, Row};
 
 mod embedded {
     refinery::embed_migrations!("src/board/migrations");
@@ -161,21 +158,5 @@ impl Board {
     /// Waits until anything is published, or the time is up.
     pub async fn any_change(&self, until: Instant) {
         let _woken = timeout_at(until, self.feed.anything()).await;
-    }
-}
-
-/// The board as the sagas reach it.
-pub struct Activities {
-    /// Where to publish.
-    pub board: Board,
-}
-
-#[activities]
-#[allow(missing_docs, reason = "the macro makes a constant beside each activity")]
-impl Activities {
-    /// Keeps the contract [`Publish`].
-    #[activity(definition = Publish)]
-    pub async fn publish(self: Arc<Self>, _: ActivityContext, rows: Rows) -> Result<(), ActivityError> {
-        Ok(self.board.publish(&rows.rows).await?)
     }
 }

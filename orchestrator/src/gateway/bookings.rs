@@ -30,7 +30,7 @@ use workflows::{
 };
 
 /// A feed ends after this time; the reader comes back with `Last-Event-ID`.
-const FEED_LASTS: Duration = Duration::from_secs(300);
+const FEED_LASTS: Duration = Duration::from_mins(5);
 const FEED_AHEAD_MAX: usize = 100;
 const FEED_LOOKS: Duration = Duration::from_secs(2);
 

@@ -11,7 +11,7 @@ use workflows::money::Money;
 const ANSWER_MAX: Duration = Duration::from_millis(800);
 /// Only an item's existence, its name for display and whether it is one of a kind are taken from memory: price and
 /// availability are decided where it is held.
-const REMEMBERED: Duration = Duration::from_secs(300);
+const REMEMBERED: Duration = Duration::from_mins(5);
 const REMEMBERED_MAX: u64 = 10_000;
 
 /// An entry of a catalogue.

@@ -175,20 +175,17 @@ async fn with_holder(gateway: &Gateway, call: &Call, item: &Item) -> Result<Valu
 async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Response, Problem> {
     let number = call.number(0, Code::UnknownBook)?;
     let named = if call.body.is_empty() { None } else { call.fields()?.text("rentId", 36)? };
-    let row = match named {
-        Some(id) => {
-            let id = id.parse().map_err(|_| Problem::field("rentId", "the id of a rental"))?;
-            let row = gateway.booking(call, id, Some(SYSTEM)).await?;
-            if row.item.number != number {
-                return Err(Problem::field("rentId", "a rental of this book"));
-            }
-            row
+    let row = if let Some(id) = named {
+        let id = id.parse().map_err(|_| Problem::field("rentId", "the id of a rental"))?;
+        let row = gateway.booking(call, id, Some(SYSTEM)).await?;
+        if row.item.number != number {
+            return Err(Problem::field("rentId", "a rental of this book"));
         }
-        None => {
-            let holder = gateway.board.holder(SYSTEM, number).await;
-            let holder = holder.map_err(|error| Problem::unavailable("the board", &error))?;
-            holder.ok_or_else(|| Problem::new(Code::NothingToDecide).with("item", number))?
-        }
+        row
+    } else {
+        let holder = gateway.board.holder(SYSTEM, number).await;
+        let holder = holder.map_err(|error| Problem::unavailable("the board", &error))?;
+        holder.ok_or_else(|| Problem::new(Code::NothingToDecide).with("item", number))?
     };
     let (repeatable, effect): (_, fn(&Row) -> bool) = match decision {
         Decision::Approve => ("decide-approve", |row| reached(row, Stage::Approved)),

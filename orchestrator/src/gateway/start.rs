@@ -237,12 +237,15 @@ fn booking_id(call: &Call, system: &str, key: Option<&str>) -> BookingId {
 }
 
 fn fingerprint(body: &str) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(body))
 }
+
+/// Whoever holds its lock has the turn.
+type Queue = tokio::sync::Mutex<()>;
 
 /// Whose turn it is to ask for an item.
 #[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<(String, i64), Weak<tokio::sync::Mutex<()>>>>);
+pub(super) struct Turns(Mutex<HashMap<(String, i64), Weak<Queue>>>);
 
 impl Turns {
     async fn of(&self, system: &str, item: i64) -> OwnedMutexGuard<()> {
@@ -252,7 +255,7 @@ impl Turns {
             queues.retain(|_, queue| queue.strong_count() > 0);
             let queue = queues.entry((system.to_owned(), item)).or_default();
             queue.upgrade().unwrap_or_else(|| {
-                let new = Arc::new(tokio::sync::Mutex::new(()));
+                let new = Arc::new(Queue::default());
                 *queue = Arc::downgrade(&new);
                 new
             })

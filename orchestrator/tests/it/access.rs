@@ -13,7 +13,7 @@ fn path(shape: &str) -> String {
 
 #[tokio::test]
 async fn every_route_is_closed_without_a_token() {
-    let world = World::new().await;
+    let world = World::new();
     for route in routes() {
         let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
         let reply = world.send(world.request(method, &path(route.path))).await;
@@ -25,7 +25,7 @@ async fn every_route_is_closed_without_a_token() {
 
 #[tokio::test]
 async fn every_route_with_roles_is_closed_to_the_others() {
-    let world = World::new().await;
+    let world = World::new();
     for route in routes() {
         let Access::Any(roles) = route.access else { continue };
         for role in [Role::Member, Role::Admin, Role::Operator].into_iter().filter(|role| !roles.contains(role)) {
@@ -39,8 +39,8 @@ async fn every_route_with_roles_is_closed_to_the_others() {
 
 #[tokio::test]
 async fn somebody_elses_rental_does_not_exist_for_a_member() {
-    let world = World::new().await;
-    let stranger = World::new().await;
+    let world = World::new();
+    let stranger = World::new();
     let rental = world.lent(world.book().await).await;
 
     for view in ["/ebook/rents", "/ebook/payments", "/ebook/dashboards", "/bookings"] {
@@ -60,7 +60,7 @@ async fn somebody_elses_rental_does_not_exist_for_a_member() {
 
 #[tokio::test]
 async fn an_administrator_reads_every_rental_but_returns_only_their_own() {
-    let world = World::new().await;
+    let world = World::new();
     let rental = world.lent(world.book().await).await;
     let both = world.person(&[Role::Admin, Role::Member]);
 
@@ -70,7 +70,7 @@ async fn an_administrator_reads_every_rental_but_returns_only_their_own() {
 
 #[tokio::test]
 async fn nobody_decides_on_their_own_request() {
-    let world = World::new().await;
+    let world = World::new();
     let book = world.book().await;
     let rental = world.paid(book).await;
     let judge = world.person_named(&world.member.subject, &[Role::Admin]);
@@ -82,7 +82,7 @@ async fn nobody_decides_on_their_own_request() {
 
 #[tokio::test]
 async fn forged_expired_and_unsigned_tokens_are_refused() {
-    let world = World::new().await;
+    let world = World::new();
     let secret = world.setting("HOLDFAST_JWT_SECRET").as_bytes().to_vec();
     let now = chrono::Utc::now().timestamp();
     let good = json!({ "sub": "x", "roles": ["member"], "iss": "holdfast", "aud": "holdfast", "exp": now + 600 });

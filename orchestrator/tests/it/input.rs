@@ -21,7 +21,7 @@ async fn assert_nothing_started(world: &World) {
 
 #[tokio::test]
 async fn a_field_that_is_missing_or_wrong_is_named() {
-    let world = World::new().await;
+    let world = World::new();
     let book = world.book().await;
     let long = "x".repeat(300);
     let wrong = [
@@ -51,7 +51,7 @@ async fn a_field_that_is_missing_or_wrong_is_named() {
 
 #[tokio::test]
 async fn a_book_cannot_be_registered_with_a_wrong_field() {
-    let world = World::new().await;
+    let world = World::new();
     let wrong = [
         (json!({ "rentalFee": 1 }), "bookName"),
         (json!({ "bookName": "x" }), "rentalFee"),
@@ -72,7 +72,7 @@ async fn a_book_cannot_be_registered_with_a_wrong_field() {
 
 #[tokio::test]
 async fn an_unknown_book_is_not_found_and_nothing_is_started() {
-    let world = World::new().await;
+    let world = World::new();
 
     world.rent(i64::MAX).await.assert_problem(404, "unknown_book");
 
@@ -84,7 +84,7 @@ async fn an_unknown_book_is_not_found_and_nothing_is_started() {
 
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_refused() {
-    let world = World::new().await;
+    let world = World::new();
     let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
     let deep_object = format!("{}1{}", r#"{"bookId":"#.repeat(500), "}".repeat(500));
     let malformed: [&[u8]; 8] = [
@@ -105,7 +105,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
 
 #[tokio::test]
 async fn a_body_of_another_type_or_too_large_is_refused() {
-    let world = World::new().await;
+    let world = World::new();
     let good = r#"{"bookId":1}"#;
 
     for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""] {
@@ -118,7 +118,7 @@ async fn a_body_of_another_type_or_too_large_is_refused() {
 
 #[tokio::test]
 async fn unknown_paths_and_methods_are_refused() {
-    let world = World::new().await;
+    let world = World::new();
 
     for path in ["/", "/ebook", "/ebook/films", "/ebook/books/1/pages", "/bookings/", "//bookings", "/%00"] {
         world.get(&world.member, path).await.assert_problem(404, "no_such_path");
@@ -130,7 +130,7 @@ async fn unknown_paths_and_methods_are_refused() {
 
 #[tokio::test]
 async fn wrong_ids_cursors_and_headers_are_refused() {
-    let world = World::new().await;
+    let world = World::new();
 
     for id in ["1", "not-a-uuid", "00000000-0000-0000-0000-000000000000"] {
         world.get(&world.member, &format!("/bookings/{id}")).await.assert_problem(404, "no_such_booking");

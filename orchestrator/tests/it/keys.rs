@@ -12,7 +12,7 @@ async fn rent_with_key(world: &World, who: &Person, key: &str, body: Value) -> R
 
 #[tokio::test]
 async fn the_same_key_and_body_is_the_same_booking_and_answer_also_in_parallel_and_after_the_end() {
-    let world = World::new().await;
+    let world = World::new();
     let book = world.book().await;
     let body = json!({ "bookId": book });
 
@@ -33,7 +33,7 @@ async fn the_same_key_and_body_is_the_same_booking_and_answer_also_in_parallel_a
 
 #[tokio::test]
 async fn the_same_key_with_another_body_is_refused_and_starts_nothing() {
-    let world = World::new().await;
+    let world = World::new();
     let (book, other) = (world.book().await, world.book().await);
     rent_with_key(&world, &world.member, "k", json!({ "bookId": book })).await.assert_status(201);
 
@@ -49,8 +49,8 @@ async fn the_same_key_with_another_body_is_refused_and_starts_nothing() {
 
 #[tokio::test]
 async fn a_key_belongs_to_its_caller() {
-    let world = World::new().await;
-    let somebody = World::new().await.member;
+    let world = World::new();
+    let somebody = World::new().member;
     let (book, other) = (world.book().await, world.book().await);
 
     let mine = rent_with_key(&world, &world.member, "k", json!({ "bookId": book })).await.assert_status(201);
@@ -61,8 +61,8 @@ async fn a_key_belongs_to_its_caller() {
 
 #[tokio::test]
 async fn a_refusal_from_the_board_is_not_remembered() {
-    let world = World::new().await;
-    let rival = World::new().await;
+    let world = World::new();
+    let rival = World::new();
     let book = world.book().await;
     let rental = world.paid(book).await;
 

@@ -5,8 +5,10 @@
 
 mod access;
 mod ebook;
+mod histories;
 mod input;
 mod keys;
+mod kit;
 mod outages;
 mod races;
 mod stuck;

@@ -3,18 +3,12 @@
 use crate::world::World;
 use futures::{StreamExt, future::join_all, stream};
 use std::time::Duration;
-use temporalio_client::WorkflowStartOptions;
-use uuid::Uuid;
-use workflows::{
-    booking::{BookingId, Item},
-    rental::{Rental, RentalRequest},
-    saga::{Limits, Opening},
-};
+use workflows::saga::Limits;
 
 /// P3, EB-W3.
 #[tokio::test]
 async fn of_a_hundred_members_who_want_one_book_exactly_one_gets_it() {
-    let world = World::new().await;
+    let world = World::new();
     let book = world.book().await;
     let members: Vec<_> = (0..100).map(|_| world.person(&[orchestrator::gateway::auth::Role::Member])).collect();
     let body = serde_json::json!({ "bookId": book });
@@ -34,8 +28,8 @@ async fn of_a_hundred_members_who_want_one_book_exactly_one_gets_it() {
 /// P3: a release is addressed by its booking. Repeating it for an old one never frees the new one's book.
 #[tokio::test]
 async fn ending_an_old_rental_again_never_frees_a_newer_one() {
-    let world = World::new().await;
-    let next = World::new().await;
+    let world = World::new();
+    let next = World::new();
     let book = world.book().await;
     let old = world.lent(book).await;
     world.bring_back(&old).await.assert_status(200);
@@ -55,7 +49,7 @@ async fn ending_an_old_rental_again_never_frees_a_newer_one() {
 #[tokio::test]
 async fn a_decision_a_cancellation_and_a_deadline_at_once_have_one_outcome() {
     const RACES: usize = 200;
-    let world = World::new().await;
+    let world = World::new();
     let temporal = world.temporal().await;
 
     let outcomes: Vec<String> = stream::iter(0..RACES)
@@ -65,7 +59,7 @@ async fn a_decision_a_cancellation_and_a_deadline_at_once_have_one_outcome() {
                 let book = world.book().await;
                 // Most deadlines fall among the messages; the first ones are certain to pass first, the last never do.
                 let decision = Duration::from_millis(1 + race as u64);
-                let rental = start_with_deadline(world, temporal, book, decision).await;
+                let rental = world.start_by(temporal, book, Limits { decision, ..Limits::default() }).await;
                 world.until(&rental, "paid", |booking| booking["times"]["paid"].is_string()).await;
 
                 let (approved, rejected, cancelled) =
@@ -101,23 +95,4 @@ async fn a_decision_a_cancellation_and_a_deadline_at_once_have_one_outcome() {
     println!("{counts:?}");
     assert_eq!(counts.iter().map(|(_, count)| count).sum::<usize>(), RACES, "{counts:?}");
     assert!(counts.iter().filter(|(_, count)| *count > 0).count() >= 2, "this was no race: {counts:?}");
-}
-
-async fn start_with_deadline(
-    world: &World,
-    temporal: &temporalio_client::Client,
-    book: i64,
-    decision: Duration,
-) -> String {
-    let opening = Opening {
-        booking: BookingId(Uuid::now_v7()),
-        customer: world.member.subject.parse().unwrap(),
-        item: Item { system: "ebook".to_owned(), number: book },
-        fingerprint: None,
-        limits: Limits { decision, ..Limits::default() },
-    };
-    let options = WorkflowStartOptions::new("sagas", opening.workflow_id()).build();
-    let id = opening.booking.to_string();
-    temporal.start_workflow(Rental::run, RentalRequest { opening, method: None }, options).await.unwrap();
-    id
 }

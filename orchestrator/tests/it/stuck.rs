@@ -8,7 +8,7 @@ use serde_json::json;
 /// P4, EB-W7: while the refund is refused the book stays with its booking.
 #[tokio::test]
 async fn a_refused_refund_is_shown_as_stuck_keeps_the_book_and_ends_on_retry() {
-    let world = World::new().await;
+    let world = World::new();
     let operator = world.person(&[Role::Operator]);
     world.fault(Fault { refuse_refunds: true, times: Some(2), ..Fault::default() }).await;
     let book = world.book().await;
@@ -20,7 +20,7 @@ async fn a_refused_refund_is_shown_as_stuck_keeps_the_book_and_ends_on_retry() {
     let stuck = world.until(&rental, "stuck", |booking| booking["stage"] == "stuck").await;
     assert_eq!(stuck["stuck_step"], "payment.refund");
     assert_eq!((&stuck["stuck_reason"], &stuck["waiting_for"]), (&json!("refund_refused"), &json!("operator")));
-    World::new().await.rent(book).await.assert_problem(409, "book_already_rented");
+    World::new().rent(book).await.assert_problem(409, "book_already_rented");
     let listed = world.get(&operator, "/stuck").await.assert_status(200).body;
     assert!(listed["bookings"].as_array().unwrap().iter().any(|one| one["id"] == rental.as_str()), "{listed}");
 

@@ -13,10 +13,16 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::{collections::HashMap, time::Duration};
 use temporalio_client::{
-    Client as Temporal, ClientOptions, Connection, ConnectionOptions, Url, WorkflowFetchHistoryOptions,
+    Client as Temporal, ClientOptions, Connection, ConnectionOptions, UntypedWorkflow, Url,
+    WorkflowFetchHistoryOptions, WorkflowStartOptions,
 };
 use tokio::time::{Instant, interval, timeout};
 use uuid::Uuid;
+use workflows::{
+    booking::{BookingId, Item},
+    rental::{Rental, RentalRequest},
+    saga::{Limits, Opening},
+};
 
 /// How long something may take that should take a moment.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -75,7 +81,7 @@ impl Reply {
 
 impl World {
     /// The stack of this test run.
-    pub async fn new() -> Self {
+    pub fn new() -> Self {
         let stack = std::env::var("HOLDFAST_STACK").expect("no stack: run the tests with `make test`");
         Self::at(&serde_json::from_str(&stack).unwrap())
     }
@@ -309,15 +315,35 @@ impl World {
         Temporal::new(connection, ClientOptions::new(self.setting("TEMPORAL_NAMESPACE")).build()).unwrap()
     }
 
-    /// How many events Temporal keeps about a booking.
-    pub async fn history_length(&self, id: &str) -> usize {
-        let handle =
-            self.temporal().await.get_workflow_handle::<temporalio_client::UntypedWorkflow>(format!("ebook/{id}"));
-        handle.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await.unwrap().len()
+    /// Starts a rental of the member's past the gateway, with limits of its own.
+    pub async fn start(&self, book: i64, limits: Limits) -> String {
+        self.start_by(&self.temporal().await, book, limits).await
+    }
+
+    /// The same, by a client that is there already.
+    pub async fn start_by(&self, temporal: &Temporal, book: i64, limits: Limits) -> String {
+        let opening = Opening {
+            booking: BookingId(Uuid::now_v7()),
+            customer: self.member.subject.parse().unwrap(),
+            item: Item { system: "ebook".to_owned(), number: book },
+            fingerprint: None,
+            limits,
+        };
+        let options = WorkflowStartOptions::new("sagas", opening.workflow_id()).build();
+        let id = opening.booking.to_string();
+        temporal.start_workflow(Rental::run, RentalRequest { opening, method: None }, options).await.unwrap();
+        id
+    }
+
+    /// The kinds of events that Temporal keeps about a booking, in order.
+    pub async fn events(&self, id: &str) -> Vec<String> {
+        let handle = self.temporal().await.get_workflow_handle::<UntypedWorkflow>(format!("ebook/{id}"));
+        let events = handle.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await.unwrap();
+        events.iter().map(|event| format!("{:?}", event.event_type())).collect()
     }
 }
 
 fn person(auth: &Auth, subject: &str, roles: &[Role]) -> Person {
     let caller = Caller { subject: subject.parse().unwrap(), roles: roles.to_vec() };
-    Person { subject: subject.to_owned(), token: auth.token(&caller, Duration::from_secs(3600)).unwrap() }
+    Person { subject: subject.to_owned(), token: auth.token(&caller, Duration::from_hours(1)).unwrap() }
 }

@@ -56,11 +56,11 @@ pub(super) async fn serve(listener: TcpListener, pool: Pool, secret: SecretStrin
         },
     );
 
-    let routes = authorized(secret).and(page.or(find).unify().or(register).unify().or(change).unify());
+    let routes = authorized(&secret).and(page.or(find).unify().or(register).unify().or(change).unify());
     warp::serve(routes).incoming(listener).graceful(async move { stop.cancelled().await }).run().await;
 }
 
-fn authorized(secret: SecretString) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+fn authorized(secret: &SecretString) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
     let expected = format!("Bearer {}", secret.expose_secret());
     warp::header::optional("authorization")
         .and_then(move |shown: Option<String>| {

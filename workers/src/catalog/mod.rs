@@ -3,6 +3,7 @@
 //! Promises that one unit is held by one booking at any moment, that a repeat gets the first answer, and that a released
 //! booking never holds again. Does not know why something is held.
 
+mod activities;
 mod holds;
 mod http;
 mod items;
@@ -11,18 +12,11 @@ pub use holds::{confirm, hold, release};
 pub use items::{Change, Item, NewItem};
 
 use crate::{GRACE, Setup, host};
-use deadpool_postgres::Pool;
+use activities::Activities;
 use secrecy::SecretString;
-use std::{net::SocketAddr, sync::Arc};
-use temporalio_macros::activities;
-use temporalio_sdk::{
-    WorkerOptions,
-    activities::{ActivityContext, ActivityError},
-};
-use workflows::contracts::{
-    BookingRef, Settled,
-    catalog::{self, HoldAnswer, HoldRequest},
-};
+use std::net::SocketAddr;
+use temporalio_sdk::WorkerOptions;
+use workflows::contracts::catalog;
 
 mod embedded {
     refinery::embed_migrations!("src/catalog/migrations");
@@ -74,26 +68,4 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
         Ok(())
     })?;
     Ok(())
-}
-
-struct Activities {
-    pool: Pool,
-}
-
-#[activities]
-impl Activities {
-    #[activity(definition = catalog::Hold)]
-    async fn hold(self: Arc<Self>, _: ActivityContext, request: HoldRequest) -> Result<HoldAnswer, ActivityError> {
-        Ok(hold(&self.pool, &request).await?)
-    }
-
-    #[activity(definition = catalog::Release)]
-    async fn release(self: Arc<Self>, _: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
-        Ok(release(&self.pool, booking).await?)
-    }
-
-    #[activity(definition = catalog::Confirm)]
-    async fn confirm(self: Arc<Self>, _: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
-        Ok(confirm(&self.pool, booking).await?)
-    }
 }

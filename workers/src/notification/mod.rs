@@ -2,15 +2,14 @@
 //!
 //! Messages go to the log for now: who and which stage, never the text, which may name people.
 
+mod activities;
+
 use crate::{GRACE, Setup, host, store::Error};
+use activities::Activities;
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
-use std::{net::SocketAddr, sync::Arc};
-use temporalio_macros::activities;
-use temporalio_sdk::{
-    WorkerOptions,
-    activities::{ActivityContext, ActivityError},
-};
+use std::net::SocketAddr;
+use temporalio_sdk::WorkerOptions;
 use workflows::contracts::notification::{self, Notice};
 
 mod embedded {
@@ -90,17 +89,5 @@ fn words(notice: &Notice) -> String {
         ("undone", Some("item_taken")) => format!("Somebody was quicker: \"{item}\" is taken. Nothing was charged."),
         ("undone", _) => format!("Your request for \"{item}\" has ended. Whatever you paid has been refunded."),
         (stage, _) => format!("\"{item}\" is now {stage}."),
-    }
-}
-
-struct Activities {
-    pool: Pool,
-}
-
-#[activities]
-impl Activities {
-    #[activity(definition = notification::Send)]
-    async fn send(self: Arc<Self>, _: ActivityContext, notice: Notice) -> Result<(), ActivityError> {
-        Ok(send(&self.pool, &notice).await?)
     }
 }

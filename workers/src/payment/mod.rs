@@ -3,6 +3,7 @@
 //! Promises at most one capture and one refund per booking, across retries, restarts and lost answers, and a ledger that
 //! agrees with the provider's books. Does not know why a booking is charged.
 
+mod activities;
 mod ledger;
 pub mod provider;
 mod simulator;
@@ -11,17 +12,14 @@ pub use ledger::Ledger;
 pub use simulator::Simulator;
 
 use crate::{GRACE, Setup, host};
+use activities::Activities;
 use ledger::{Opened, Standing, Undoing};
 use provider::{Cancelled, Charged, Order, Provider, Refunded};
 use secrecy::SecretString;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use temporalio_macros::activities;
-use temporalio_sdk::{
-    WorkerOptions,
-    activities::{ActivityContext, ActivityError},
-};
+use std::net::SocketAddr;
+use temporalio_sdk::WorkerOptions;
 use workflows::contracts::{
-    BookingRef, Contract, Settled,
+    BookingRef, Settled,
     payment::{self, ChargeAnswer, ChargeRequest},
 };
 
@@ -158,44 +156,6 @@ impl<P: Provider> Desk<P> {
         match self.provider.refund(&key, &captured).await? {
             Refunded::Done => Ok(self.ledger.record_refund(booking).await?),
             Refunded::Refused { reason } => Ok(Settled::Refused { reason }),
-        }
-    }
-}
-
-struct Activities {
-    desk: Desk<Simulator>,
-}
-
-#[activities]
-impl Activities {
-    #[activity(definition = payment::Charge)]
-    async fn charge(
-        self: Arc<Self>,
-        context: ActivityContext,
-        request: ChargeRequest,
-    ) -> Result<ChargeAnswer, ActivityError> {
-        Ok(alive::<payment::Charge, _>(&context, self.desk.charge(&request)).await?)
-    }
-
-    #[activity(definition = payment::Refund)]
-    async fn refund(self: Arc<Self>, context: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
-        Ok(alive::<payment::Refund, _>(&context, self.desk.refund(booking)).await?)
-    }
-}
-
-/// Tells Temporal that we are still here while a provider is slow, so that a worker that died is noticed soon.
-async fn alive<C: Contract, F: Future>(context: &ActivityContext, work: F) -> F::Output {
-    let beat = C::HEARTBEAT.unwrap_or(C::ATTEMPT) / 3;
-    let mut work = std::pin::pin!(work);
-    loop {
-        tokio::select! {
-            outcome = &mut work => return outcome,
-            () = tokio::time::sleep(beat.max(Duration::from_millis(100))) => {
-                // A beat that cannot be recorded is one that is missed: the server will notice.
-                if let Err(error) = context.record_heartbeat(()).await {
-                    tracing::debug!(error = process::logs::chain(&error), "a heartbeat was not recorded");
-                }
-            }
         }
     }
 }

@@ -251,7 +251,7 @@ async fn without_cancel_a_charge_in_doubt_is_looked_up_through_its_settle_window
     let lost =
         Fault { operation: Some(Operation::Charge), before: Some(Before::Error), times: Some(2), ..Fault::default() };
     process.fault(lost).await;
-    let patient = desk(Duration::from_secs(3600));
+    let patient = desk(Duration::from_hours(1));
     for booking in [late, never] {
         patient.charge(&request(booking)).await.expect_err("no answer");
         let unknown = patient.refund(BookingRef { booking }).await.expect_err("not known yet");

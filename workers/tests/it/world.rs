@@ -41,7 +41,7 @@ pub struct Provider {
 
 impl Provider {
     pub async fn start() -> Self {
-        Self::forgetting_keys_after(Duration::from_secs(86_400)).await
+        Self::forgetting_keys_after(Duration::from_hours(24)).await
     }
 
     pub async fn forgetting_keys_after(key_memory: Duration) -> Self {

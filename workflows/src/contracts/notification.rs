@@ -36,5 +36,5 @@ impl Contract for Send {
     const NAME: &'static str = "notification.send";
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(10);
-    const RETRY_MAX: Duration = Duration::from_secs(60);
+    const RETRY_MAX: Duration = Duration::from_mins(1);
 }

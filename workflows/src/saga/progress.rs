@@ -31,13 +31,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         Self {
             step: hour * 6,
             decision: hour * 24 * 14,
             round: Duration::from_secs(20),
-            pause_max: Duration::from_secs(60),
-            undo_patience: Duration::from_secs(300),
+            pause_max: Duration::from_mins(1),
+            undo_patience: Duration::from_mins(5),
             notice: hour * 24 * 3,
         }
     }

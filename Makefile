@@ -1,0 +1,50 @@
+# make up      everything on this machine, until Ctrl-C
+# make demo    two rentals against it, told as they go
+# make test    every test, on a private stack
+# make histories  records how rentals end, for the replay test of later builds
+# make verify  what has to pass before a change lands
+# make clean   removes what was built (not your bookings)
+
+SHELL := bash
+.PHONY: help up demo test histories verify tools build format lint deny doc clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+tools:
+	@tools/setup
+
+build: tools
+	cargo build --workspace
+
+up: build
+	@target/debug/holdfast-dev up
+
+demo: build
+	@target/debug/holdfast-dev demo
+
+test: build
+	cargo test --workspace --lib --test it --no-run
+	target/debug/holdfast-dev stack cargo test --workspace --lib --test it --no-fail-fast
+
+histories: build
+	HOLDFAST_RECORD=$(CURDIR)/workflows/tests/histories target/debug/holdfast-dev stack \
+		cargo test --package holdfast-orchestrator --test it -- every_ending_of_a_rental_replays
+
+verify: format lint deny doc test
+
+format:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --workspace --all-targets -- --deny warnings
+
+deny:
+	@tools/setup deny
+	target/tools/bin/cargo-deny --log-level error check licenses bans sources
+
+doc:
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
+
+clean:
+	cargo clean

@@ -1,0 +1,81 @@
+//! Every way a rental can end, played for real; its history must replay on the code that made it.
+//!
+//! With `HOLDFAST_RECORD=<folder>` the histories are kept there as JSON, for `workflows/tests/it/replay.rs`.
+
+use crate::world::World;
+use dev::simulator::faults::{Before, Fault, Operation};
+use reqwest::Method;
+use serde_json::json;
+use std::{path::Path, time::Duration};
+use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowHistory};
+use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
+use workflows::{rental::Rental, saga::Limits};
+
+#[tokio::test]
+async fn every_ending_of_a_rental_replays() {
+    let world = World::new();
+
+    let book = world.book().await;
+    let returned = world.lent(book).await;
+    world.bring_back(&returned).await.assert_status(200);
+    check(&world, "returned", &returned).await;
+
+    let book = world.book().await;
+    let rejected = world.paid(book).await;
+    world.reject(book).await.assert_status(200);
+    check(&world, "rejected", &rejected).await;
+
+    let cancelled = world.paid(world.book().await).await;
+    world.cancel(&cancelled).await.assert_status(200);
+    check(&world, "cancelled", &cancelled).await;
+
+    let undecided =
+        world.start(world.book().await, Limits { decision: Duration::from_millis(50), ..Limits::default() });
+    check(&world, "undecided", &undecided.await).await;
+
+    let request = world.request(Method::POST, "/ebook/rents").bearer_auth(&world.member.token);
+    let body = json!({ "bookId": world.book().await, "paymentMethod": "declined" });
+    let declined = world.send(request.header("prefer", "wait=30").json(&body)).await;
+    check(&world, "declined", declined.body["booking"].as_str().unwrap()).await;
+
+    let book = world.book().await;
+    world.paid(book).await;
+    let taken = world.start(book, Limits::default()).await;
+    check(&world, "taken", &taken).await;
+
+    // A charge that is never answered within its limit: unknown, so it is undone.
+    world.fault(Fault { operation: Some(Operation::Charge), before: Some(Before::Error), ..Fault::default() }).await;
+    let limits = Limits { step: Duration::from_secs(2), ..Limits::default() };
+    let unanswered = world.start(world.book().await, limits).await;
+    check(&world, "unanswered", &unanswered).await;
+
+    let stuck = World::new();
+    let book = stuck.book().await;
+    let rental = stuck.paid(book).await;
+    stuck.fault(Fault { refuse_refunds: true, times: Some(1), ..Fault::default() }).await;
+    stuck.reject(book).await.assert_status(202);
+    check(&stuck, "stuck", &rental).await;
+}
+
+async fn check(world: &World, ending: &str, id: &str) {
+    world.ended(id).await;
+    world.assert_agrees(id).await;
+    let handle = world.temporal().await.get_workflow_handle::<UntypedWorkflow>(format!("ebook/{id}"));
+    world
+        .eventually(
+            "closed",
+            async || handle.describe(temporalio_client::WorkflowDescribeOptions::default()).await.unwrap().close_time(),
+            Option::is_some,
+        )
+        .await;
+    let history = handle.fetch_history(WorkflowFetchHistoryOptions::default()).to_json().await.unwrap();
+    if let Some(folder) = std::env::var_os("HOLDFAST_RECORD") {
+        std::fs::write(Path::new(&folder).join(format!("rental-{ending}.json")), &history).unwrap();
+    }
+
+    let options = WorkflowReplayerOptions::new().register_workflow::<Rental>().unwrap().build();
+    let replayed =
+        WorkflowReplayer::new(options).unwrap().replay_workflow(WorkflowHistory::from_json(&history).unwrap()).await;
+
+    assert!(replayed.is_ok(), "{ending}: {replayed:?}");
+}

@@ -1,0 +1,34 @@
+//! The catalog's contracts as Temporal calls them.
+#![expect(dead_code, reason = "the SDK's macro makes a constant of each activity, for workflows that call it by type")]
+
+use super::{confirm, hold, release};
+use deadpool_postgres::Pool;
+use std::sync::Arc;
+use temporalio_macros::activities;
+use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use workflows::contracts::{
+    BookingRef, Settled,
+    catalog::{self, HoldAnswer, HoldRequest},
+};
+
+pub(super) struct Activities {
+    pub(super) pool: Pool,
+}
+
+#[activities]
+impl Activities {
+    #[activity(definition = catalog::Hold)]
+    async fn hold(self: Arc<Self>, _: ActivityContext, request: HoldRequest) -> Result<HoldAnswer, ActivityError> {
+        Ok(hold(&self.pool, &request).await?)
+    }
+
+    #[activity(definition = catalog::Release)]
+    async fn release(self: Arc<Self>, _: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
+        Ok(release(&self.pool, booking).await?)
+    }
+
+    #[activity(definition = catalog::Confirm)]
+    async fn confirm(self: Arc<Self>, _: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
+        Ok(confirm(&self.pool, booking).await?)
+    }
+}
