@@ -135,6 +135,7 @@ impl Script {
 
 mod answers {
     #![expect(dead_code, reason = "the SDK's macro makes a constant of each activity")]
+    #![expect(clippy::unused_async, reason = "activities are asynchronous, also where they only write down")]
 
     use super::{
         ActivityContext, ActivityError, Arc, Badge, BookingRef, LeaveRoom, Money, Room, Script, Settled, TakeBadgeBack,
@@ -220,8 +221,8 @@ async fn trip(failures: &[(&'static str, u32)]) -> Vec<&'static str> {
         assert_eq!(ending, Ending::Undone { reason: "changed_our_minds".to_owned() });
         stop();
     };
-    let (worked, ()) = tokio::join!(worker.run(), play);
-    worked.unwrap();
+    let (outcome, ()) = tokio::join!(worker.run(), play);
+    outcome.unwrap();
 
     // This worker cannot write to the board itself: every row went by the far road, and none is missing.
     let booking = world.booking(&id).await;
