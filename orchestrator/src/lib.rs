@@ -51,13 +51,13 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     Board::migrate(&settings.database).await.context("the board")?;
     let board = Board::open(&settings.database, stop.clone())?;
     let temporal = temporal::connect(&settings.temporal).await?;
-    let gateway = Arc::new(Gateway::new(&settings.gateway, temporal.client.clone(), board.clone())?);
+    let gateway = Arc::new(Gateway::new(&settings.gateway, temporal.client.clone(), board.clone(), stop.clone())?);
     let listener = admin::bind(settings.gateway.http).await?;
     let readiness = Readiness::default();
 
     let health = admin::serve(settings.admin, readiness.clone(), Some(temporal.metrics), stop.clone());
     // On a task of its own: the sagas' futures stay on this one, and must not wait for HTTP.
-    let http = tokio::spawn(gateway::serve(gateway, listener, stop.clone()));
+    let http = tokio::spawn(gateway::serve(gateway, listener));
     tokio::try_join!(
         async { host::run(&temporal, board, readiness, stop).await.context("the sagas' host") },
         async { http.await.context("the gateway") },

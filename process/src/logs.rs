@@ -2,11 +2,21 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging. The engine's own debug spans print payloads, so it stays at *warn* whatever `RUST_LOG` says.
+/// What is kept at *warn* whatever `RUST_LOG` says: the engine's debug spans print payloads, and the migrations are told
+/// by us.
+const QUIET: &str = "temporalio_sdk_core=warn,temporalio_client=warn,refinery_core=warn";
+
+/// Starts logging.
 pub fn start() {
     let wished = std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned());
-    let filter = EnvFilter::builder().parse_lossy(format!("{wished},temporalio_sdk_core=warn,temporalio_client=warn"));
-    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::builder().parse_lossy(format!("{wished},{QUIET}"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 /// The causes of an error, outermost first, for the one place that logs it.

@@ -11,7 +11,7 @@ use tokio_postgres::NoTls;
 const CONNECTIONS_MAX: usize = 16;
 /// How long a caller waits for a free connection, and how long to connect may take.
 const WAIT_MAX: Duration = Duration::from_secs(2);
-/// Ends a statement that hangs, on the server's side. Shorter than any activity's attempt.
+/// Ends a statement or transaction that hangs, on the server's side. Shorter than any activity's attempt.
 const STATEMENT_MS_MAX: u32 = 4_000;
 /// All our migrations share one advisory lock: they are short, and starts are rare.
 const MIGRATION_LOCK: i64 = 0x686f_6c64_6661_7374;
@@ -23,7 +23,9 @@ const MIGRATION_LOCK: i64 = 0x686f_6c64_6661_7374;
 pub fn pool(url: &SecretString) -> anyhow::Result<Pool> {
     let mut config = Config::new();
     config.url = Some(url.expose_secret().to_owned());
-    config.options = Some(format!("-c statement_timeout={STATEMENT_MS_MAX}"));
+    config.options = Some(format!(
+        "-c statement_timeout={STATEMENT_MS_MAX} -c idle_in_transaction_session_timeout={STATEMENT_MS_MAX}"
+    ));
     config.manager = Some(ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let timeouts = Timeouts { wait: Some(WAIT_MAX), create: Some(WAIT_MAX), recycle: Some(WAIT_MAX) };
     config.pool = Some(PoolConfig { max_size: CONNECTIONS_MAX, timeouts, ..PoolConfig::default() });

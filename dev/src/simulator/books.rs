@@ -66,6 +66,8 @@ pub(super) struct Books {
 
 struct Open {
     charges: Vec<Charge>,
+    /// Where the charges of a key are.
+    places: HashMap<String, Vec<usize>>,
     /// Who was seen with a key, also when nothing came of it.
     customers: HashMap<String, String>,
     file: File,
@@ -75,17 +77,14 @@ impl Books {
     pub(super) fn open(path: &Path, key_memory: Duration) -> anyhow::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).read(true).open(path);
         let file = file.with_context(|| format!("cannot open the books at {}", path.display()))?;
-        let mut charges: Vec<Charge> = Vec::new();
-        for line in BufReader::new(&file).lines() {
+        let lines = BufReader::new(file.try_clone()?).lines();
+        let mut open = Open { charges: Vec::new(), places: HashMap::new(), customers: HashMap::new(), file };
+        for line in lines {
             let charge: Charge = serde_json::from_str(&line?).context("the books are damaged")?;
-            // The last line about a charge is how it stands.
-            match charges.iter_mut().find(|known| same(known, &charge)) {
-                Some(known) => *known = charge,
-                None => charges.push(charge),
-            }
+            open.customers.insert(charge.key.clone(), charge.customer.clone());
+            open.enter(charge);
         }
-        let customers = charges.iter().map(|charge| (charge.key.clone(), charge.customer.clone())).collect();
-        Ok(Self { open: Mutex::new(Open { charges, customers, file }), key_memory })
+        Ok(Self { open: Mutex::new(open), key_memory })
     }
 
     pub(super) fn all(&self) -> Vec<Charge> {
@@ -101,16 +100,15 @@ impl Books {
     }
 
     pub(super) fn find(&self, key: &str) -> Option<Charge> {
-        self.lock().charges.iter().find(|charge| charge.key == key).cloned()
+        self.lock().of(key).next().cloned()
     }
 
     pub(super) fn charge(&self, order: Order, method: Option<&str>) -> Charge {
         let mut open = self.lock();
         let recent = now_ms().saturating_sub(u64::try_from(self.key_memory.as_millis()).unwrap_or(u64::MAX));
-        let known = open.charges.iter().rfind(|charge| {
-            // A cancelled key stays cancelled; an idempotency key is forgotten.
-            charge.key == order.key && (charge.status == Status::Cancelled || charge.at_ms >= recent)
-        });
+        // A cancelled key stays cancelled; an idempotency key is forgotten.
+        let remembered = |charge: &&Charge| charge.status == Status::Cancelled || charge.at_ms >= recent;
+        let known = open.of(&order.key).filter(remembered).last();
         if let Some(known) = known {
             return known.clone();
         }
@@ -135,7 +133,7 @@ impl Books {
 
     pub(super) fn cancel(&self, key: &str) -> Charge {
         let mut open = self.lock();
-        if let Some(known) = open.charges.iter().find(|charge| charge.key == key) {
+        if let Some(known) = open.of(key).next() {
             return known.clone();
         }
         let charge = Charge {
@@ -154,8 +152,7 @@ impl Books {
 
     pub(super) fn refund(&self, key: &str) -> Option<Charge> {
         let mut open = self.lock();
-        let taken = |charge: &&Charge| charge.key == key && charge.reference.is_some();
-        let mut charge = open.charges.iter().find(taken)?.clone();
+        let mut charge = open.of(key).find(|charge| charge.reference.is_some())?.clone();
         if charge.status == Status::Captured {
             charge.status = Status::Refunded;
             open.write(charge.clone());
@@ -174,15 +171,24 @@ impl Open {
         let mut line = serde_json::to_vec(&charge).expect("a charge is plain data");
         line.push(b'\n');
         self.file.write_all(&line).and_then(|()| self.file.sync_data()).expect("the disk takes the books");
-        match self.charges.iter_mut().find(|known| same(known, &charge)) {
-            Some(known) => *known = charge,
-            None => self.charges.push(charge),
+        self.enter(charge);
+    }
+
+    /// The last line about a charge is how it stands.
+    fn enter(&mut self, charge: Charge) {
+        let places = self.places.entry(charge.key.clone()).or_default();
+        if let Some(place) = places.iter().find(|place| self.charges[**place].reference == charge.reference) {
+            self.charges[*place] = charge;
+        } else {
+            places.push(self.charges.len());
+            self.charges.push(charge);
         }
     }
-}
 
-fn same(left: &Charge, right: &Charge) -> bool {
-    left.key == right.key && left.reference == right.reference
+    /// The charges of a key, oldest first.
+    fn of(&self, key: &str) -> impl Iterator<Item = &Charge> {
+        self.places.get(key).into_iter().flatten().map(|place| &self.charges[*place])
+    }
 }
 
 fn now_ms() -> u64 {

@@ -120,8 +120,8 @@ impl Auth {
     /// [`Code::Unauthenticated`] without a valid token. The reason is not told, and the token never logged.
     pub fn caller(&self, header: Option<&str>) -> Result<Caller, Problem> {
         let refused = || Problem::new(Code::Unauthenticated);
-        let token = header.and_then(|header| header.strip_prefix("Bearer ")).ok_or_else(refused)?;
-        if token.len() > TOKEN_BYTES_MAX {
+        let (scheme, token) = header.and_then(|header| header.split_once(' ')).ok_or_else(refused)?;
+        if !scheme.eq_ignore_ascii_case("bearer") || token.len() > TOKEN_BYTES_MAX {
             return Err(refused());
         }
         let claims =

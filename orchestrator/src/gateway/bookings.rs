@@ -173,7 +173,7 @@ fn feed(gateway: Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
 
 async fn follow(gateway: Arc<Gateway>, mut after: i64, customer: Option<String>, send: mpsc::Sender<Event>) {
     let ends = Instant::now() + FEED_LASTS;
-    while Instant::now() < ends && !send.is_closed() {
+    while Instant::now() < ends && !send.is_closed() && !gateway.stop.is_cancelled() {
         let changes = match gateway.board.changes(after, customer.as_deref()).await {
             Ok(changes) => changes,
             Err(error) => {
@@ -182,7 +182,8 @@ async fn follow(gateway: Arc<Gateway>, mut after: i64, customer: Option<String>,
             }
         };
         if changes.is_empty() {
-            gateway.board.any_change(Instant::now() + FEED_LOOKS).await;
+            let news = gateway.board.any_change(Instant::now() + FEED_LOOKS);
+            let _stopping = gateway.stop.run_until_cancelled(news).await;
         }
         for change in changes {
             after = change.seq;

@@ -97,6 +97,12 @@ impl Call {
         Some(Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)))
     }
 
+    /// When an answer is due.
+    #[must_use]
+    pub fn due(&self) -> Instant {
+        self.arrived + self.wait().unwrap_or_default().max(ANSWER_WITHIN)
+    }
+
     /// The length of a page, and where it begins.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{ANSWER_WITHIN, Call, Fields, json, located, needed},
+    call::{Call, Fields, json, located, needed},
     catalogue::{Change, Item, NewItem},
     problem::{Code, Problem},
     routes::{Access, Route},
@@ -208,9 +208,9 @@ pub(super) async fn rent(
     let item = fields.number("bookId", 1..=i64::MAX)?;
     let item = needed(item, "bookId", "the number of a book")?;
     let method = fields.text("paymentMethod", 64)?;
-    let wait = call.wait();
     let wanted = Wanted {
         system: SYSTEM,
+        noun: "Rental",
         item,
         body: fields.canonical(),
         taken: Code::BookAlreadyRented,
@@ -229,14 +229,12 @@ pub(super) async fn rent(
         }
         Begun::Known(row) if !accepted(&row) => Err(turned_back(&row)),
         Begun::Known(row) => {
-            let row = match wait {
-                None => *row,
-                Some(wait) => {
-                    let until = call.arrived + wait.max(ANSWER_WITHIN);
-                    gateway.row_when(row.booking, until, |row| reached(row, Stage::Paid)).await?.unwrap_or(*row)
-                }
+            let row = if call.wait().is_some() {
+                gateway.row_when(row.booking, call.due(), |row| reached(row, Stage::Paid)).await?.unwrap_or(*row)
+            } else {
+                *row
             };
-            if wait.is_some() && !reached(&row, Stage::Paid) && row.ending.is_some() {
+            if call.wait().is_some() && !reached(&row, Stage::Paid) && row.ending.is_some() {
                 return Err(turned_back(&row));
             }
             Ok(located(json(StatusCode::CREATED, &show(&row)), &format!("/ebook/rents/{}", row.booking)))

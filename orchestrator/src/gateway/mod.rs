@@ -97,14 +97,15 @@ pub struct Gateway {
     limits: Limits,
     turns: Turns,
     in_flight: Semaphore,
+    stop: CancellationToken,
 }
 
 impl Gateway {
-    /// A gateway before a Temporal client and a board.
+    /// A gateway before a Temporal client and a board. `stop` ends what would go on by itself: the feeds.
     ///
     /// # Errors
     /// When the HTTP client for the catalogue cannot be made.
-    pub fn new(settings: &Settings, temporal: Client, board: Board) -> anyhow::Result<Self> {
+    pub fn new(settings: &Settings, temporal: Client, board: Board, stop: CancellationToken) -> anyhow::Result<Self> {
         Ok(Self {
             temporal,
             board,
@@ -113,12 +114,14 @@ impl Gateway {
             limits: settings.limits.clone(),
             turns: Turns::default(),
             in_flight: Semaphore::new(settings.requests_in_flight_max),
+            stop,
         })
     }
 }
 
 /// Serves until told to stop, then finishes what runs.
-pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: CancellationToken) {
+pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
+    let stop = gateway.stop.clone();
     let query =
         warp::query::<BTreeMap<String, String>>().or_else(|_| async { Ok::<_, Infallible>((BTreeMap::new(),)) });
     let everything = warp::method()

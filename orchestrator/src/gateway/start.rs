@@ -33,6 +33,8 @@ use workflows::{
 /// One attempt at a start. A start whose outcome is unknown is repeated under the same workflow id.
 const START_ATTEMPT: Duration = Duration::from_millis(800);
 const START_PAUSE: Duration = Duration::from_millis(50);
+/// How long a request waits for its turn: half its time, so that the other half is left for the start itself.
+const TURN_WITHIN: Duration = ANSWER_WITHIN.checked_div(2).expect("two is not zero");
 /// Where booking ids made from idempotency keys live.
 const KEYS: Uuid = Uuid::from_u128(0x5b0f_9d9c_2f6e_4e57_9a63_6f1d_c0a7_11e5);
 
@@ -43,6 +45,8 @@ pub type Launching = BoxFuture<'static, Result<(), WorkflowStartError>>;
 pub struct Wanted {
     /// The system.
     pub system: &'static str,
+    /// What a booking is called there, in Temporal's web UI: `Rental`.
+    pub noun: &'static str,
     /// The number of the item in its catalogue.
     pub item: i64,
     /// The whole body, in canonical form.
@@ -76,7 +80,7 @@ impl Gateway {
         let key = call.idempotency_key()?;
         let booking = booking_id(call, wanted.system, key);
         let fingerprint = key.map(|_| fingerprint(&wanted.body));
-        let until = call.arrived + ANSWER_WITHIN;
+        let until = call.due();
 
         if key.is_some()
             && let Some(begun) = self.begun_before(booking, fingerprint.as_deref(), until, &accepted).await?
@@ -89,7 +93,7 @@ impl Gateway {
             Known::Unsure => None,
         };
         let _turn = match &listed {
-            Some(item) if item.units == 1 => Some(self.turn(&wanted, booking, until).await?),
+            Some(item) if item.units == 1 => Some(self.turn(&wanted, booking, call.arrived + TURN_WITHIN).await?),
             _ => None,
         };
         let opening = saga::Opening {
@@ -99,7 +103,8 @@ impl Gateway {
             fingerprint,
             limits: self.limits.clone(),
         };
-        self.launch(&opening, listed.as_ref(), until, launch).await?;
+        let summary = summary(wanted.noun, &opening, listed.as_ref());
+        self.launch(&opening, summary, until, launch).await?;
         let row = self.row_when(booking, until, &accepted).await?;
         begun(booking, row, opening.fingerprint.as_deref(), &accepted)
     }
@@ -136,9 +141,7 @@ impl Gateway {
         until: Instant,
     ) -> Result<Option<OwnedMutexGuard<()>>, Problem> {
         self.refuse_if_held(wanted, booking).await?;
-        // Half the time, so that the other half is left for the start itself.
-        let patience = Instant::now() + until.saturating_duration_since(Instant::now()) / 2;
-        let turn = timeout_at(patience, self.turns.of(wanted.system, wanted.item)).await.ok();
+        let turn = timeout_at(until, self.turns.of(wanted.system, wanted.item)).await.ok();
         self.refuse_if_held(wanted, booking).await?;
         Ok(turn)
     }
@@ -159,11 +162,10 @@ impl Gateway {
     async fn launch(
         &self,
         opening: &saga::Opening,
-        listed: Option<&Item>,
+        summary: String,
         until: Instant,
         launch: impl Fn(saga::Opening, WorkflowStartOptions) -> Launching,
     ) -> Result<(), Problem> {
-        let item = listed.map_or_else(|| opening.item.to_string(), |item| format!("\"{}\"", item.name));
         let options = WorkflowStartOptions::new(contracts::board::QUEUE, opening.workflow_id())
             .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
             .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
@@ -173,7 +175,7 @@ impl Gateway {
                 saga::BOOKING_CUSTOMER.value_set(opening.customer.to_string()),
                 saga::BOOKING_STAGE.value_set(saga::stage::REQUESTED.to_owned()),
             ]))
-            .static_summary(format!("Booking of {item} by {}", opening.customer))
+            .static_summary(summary)
             .enable_eager_workflow_start(true)
             .rpc_options(RpcOptions::builder().timeout(START_ATTEMPT).build())
             .build();
@@ -226,6 +228,12 @@ fn begun(
         Some(row) if accepted(&row) || row.ending.is_some() => Ok(Begun::Known(Box::new(row))),
         Some(_) | None => Ok(Begun::Pending(booking)),
     }
+}
+
+/// One plain line for Temporal's web UI.
+fn summary(noun: &str, opening: &saga::Opening, listed: Option<&Item>) -> String {
+    let item = listed.map_or_else(|| opening.item.to_string(), |item| format!("\"{}\"", item.name));
+    format!("{noun} of {item} by {}", opening.customer)
 }
 
 /// New for every request, unless the caller has a key: then the same for the same caller, system and key.

@@ -2,6 +2,7 @@
 
 use crate::world::World;
 use dev::simulator::faults::{After, Before, Fault, Operation};
+use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
@@ -249,6 +250,43 @@ async fn a_rental_cancelled_while_its_charge_is_in_doubt_keeps_no_money() {
         let booking = world.ended(&rental).await;
         assert_eq!(booking["reason"], "cancelled", "{doubt:?}");
         world.assert_agrees(&rental).await;
+    }
+}
+
+/// EB-N3: a payment provider as slow as the load tests of old had it makes nobody wait, and nothing fails.
+#[tokio::test]
+async fn a_slow_provider_delays_the_payment_and_nothing_else() {
+    let world = World::new();
+    world.fault(Fault { operation: Some(Operation::Charge), delay_ms: Some((400, 620)), ..Fault::default() }).await;
+    let books = join_all((0..20).map(|_| world.book())).await;
+
+    let replies = join_all(books.iter().map(|book| world.rent(*book))).await;
+
+    for reply in replies {
+        let rental = reply.assert_status(201).id();
+        world.until(&rental, "paid", |booking| booking["stage"] == "paid").await;
+        world.assert_agrees(&rental).await;
+    }
+}
+
+/// P6: whatever an answer said, the next read says it too, or something newer.
+#[tokio::test]
+async fn an_answer_is_never_contradicted_by_a_later_read() {
+    let world = World::new();
+    for _ in 0..10 {
+        let book = world.book().await;
+        let rental = world.rent(book).await.assert_status(201);
+        let id = rental.id();
+        let path = format!("/ebook/rents/{id}");
+        let version = |reply: &crate::world::Reply| reply.body["version"].as_i64().unwrap();
+        assert!(version(&world.get(&world.member, &path).await) >= version(&rental));
+        world.until(&id, "paid", |booking| booking["stage"] == "paid").await;
+
+        let approved = world.approve(book).await.assert_status(200);
+        assert!(version(&world.get(&world.member, &path).await) >= version(&approved));
+        let returned = world.bring_back(&id).await.assert_status(200);
+        assert_eq!(world.get(&world.member, &path).await.body, returned.body);
+        assert_eq!(world.book_status(book).await, "POSSIBLE");
     }
 }
 

@@ -69,7 +69,13 @@ async fn script_d_catalog_down(stack: &mut Stack, world: &World) {
     assert_eq!(reply.headers["location"], format!("/ebook/rents/{rental}"));
     let read = world.get(&world.member, &format!("/ebook/rents/{rental}")).await.assert_status(200);
     assert_eq!((&read.body["status"], &read.body["stage"]), (&json!("RENTED"), &json!("requested")));
-    world.get(&world.member, "/ebook/dashboards").await.assert_status(200);
+    stack.kill(Part::Payment);
+    stack.kill(Part::Notification);
+    for view in ["rents", "payments", "dashboards"] {
+        world.get(&world.member, &format!("/ebook/{view}")).await.assert_status(200);
+    }
+    stack.run(Part::Payment).await.unwrap();
+    stack.run(Part::Notification).await.unwrap();
     world.approve(waiting).await.assert_status(200);
     world.bring_back(&lent).await.assert_status(202);
     world.get(&world.member, &format!("/ebook/books/{book}")).await.assert_problem(503, "unavailable");
