@@ -22,8 +22,10 @@ pub struct Addresses {
     pub http: u16,
     /// The orchestrator's health and metrics.
     pub admin: u16,
-    /// The catalogue's HTTP side.
+    /// Where the catalog worker serves its HTTP side.
     pub catalog_http: u16,
+    /// Where the gateway finds it.
+    pub catalog_url_port: u16,
     /// Health and metrics of the catalog worker.
     pub catalog_admin: u16,
     /// Health and metrics of the payment worker.
@@ -61,10 +63,12 @@ impl Addresses {
 
     fn chosen(choose: impl Fn(&Port) -> anyhow::Result<u16>) -> anyhow::Result<Self> {
         let port = |variable, usual| choose(&Port { variable, usual });
+        let catalog_http = port("HOLDFAST_CATALOG_PORT", 8181)?;
         Ok(Self {
             http: port("HOLDFAST_PORT", 8080)?,
             admin: port("HOLDFAST_ADMIN_PORT", 8190)?,
-            catalog_http: port("HOLDFAST_CATALOG_PORT", 8181)?,
+            catalog_http,
+            catalog_url_port: catalog_http,
             catalog_admin: port("HOLDFAST_CATALOG_ADMIN_PORT", 8191)?,
             payment_admin: port("HOLDFAST_PAYMENT_ADMIN_PORT", 8192)?,
             notification_admin: port("HOLDFAST_NOTIFICATION_ADMIN_PORT", 8193)?,
@@ -86,10 +90,12 @@ impl Addresses {
             (0..11).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>().context("no free port")?;
         let mut ports = taken.iter().map(|listener| listener.local_addr().map(|address| address.port()));
         let mut port = || ports.next().context("no free port")?.context("no free port");
+        let catalog_http = port()?;
         Ok(Self {
             http: port()?,
             admin: port()?,
-            catalog_http: port()?,
+            catalog_http,
+            catalog_url_port: catalog_http,
             catalog_admin: port()?,
             payment_admin: port()?,
             notification_admin: port()?,
@@ -98,6 +104,22 @@ impl Addresses {
             temporal: port()?,
             temporal_ui: port()?,
             temporal_metrics: port()?,
+        })
+    }
+
+    /// The same stack, seen by one more process of Holdfast that listens on ports of its own.
+    ///
+    /// # Errors
+    /// When the machine has no free ports left.
+    pub fn for_a_replica(&self) -> anyhow::Result<Self> {
+        Ok(Self {
+            catalog_url_port: self.catalog_url_port,
+            simulator: self.simulator,
+            postgres: self.postgres,
+            temporal: self.temporal,
+            temporal_ui: self.temporal_ui,
+            temporal_metrics: self.temporal_metrics,
+            ..Self::free()?
         })
     }
 
@@ -114,7 +136,7 @@ impl Addresses {
             ("HOLDFAST_BOARD_DATABASE_URL", database("board")),
             ("HOLDFAST_JWT_SECRET", JWT_SECRET.to_owned()),
             ("HOLDFAST_SERVICE_SECRET", SERVICE_SECRET.to_owned()),
-            ("HOLDFAST_CATALOG_URL", format!("http://{}", local(self.catalog_http))),
+            ("HOLDFAST_CATALOG_URL", format!("http://{}", local(self.catalog_url_port))),
             ("HOLDFAST_CATALOG_HTTP", local(self.catalog_http)),
             ("HOLDFAST_CATALOG_ADMIN", local(self.catalog_admin)),
             ("HOLDFAST_CATALOG_DATABASE_URL", database("catalog")),

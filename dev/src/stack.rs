@@ -15,6 +15,8 @@ use std::{
 };
 
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
+const POSTGRES_RETRIES: u32 = 20;
+const POSTGRES_PAUSE: Duration = Duration::from_millis(500);
 
 /// A part of a stack: one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +108,34 @@ impl Stack {
     /// # Errors
     /// When it does not become ready.
     pub async fn run(&mut self, part: Part) -> anyhow::Result<()> {
+        let addresses = self.addresses.clone();
+        let mut started = self.try_to_run(part, &addresses).await;
+        // After a crash its last processes may still be going, and it will not start beside them.
+        for _ in 0..POSTGRES_RETRIES {
+            if started.is_ok() || part != Part::Postgres {
+                break;
+            }
+            tokio::time::sleep(POSTGRES_PAUSE).await;
+            started = self.try_to_run(part, &addresses).await;
+        }
+        started
+    }
+
+    /// Starts one more process of a part, which listens elsewhere. Gives back where.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn run_replica(&mut self, part: Part) -> anyhow::Result<Addresses> {
+        let addresses = self.addresses.for_a_replica()?;
+        self.try_to_run(part, &addresses).await?;
+        Ok(addresses)
+    }
+
+    async fn try_to_run(&mut self, part: Part, at: &Addresses) -> anyhow::Result<()> {
         let logs = self.state.join("logs");
         // Postgres ends fast, without waiting for its clients, on SIGINT.
         let ending = if part == Part::Postgres { Signal::SIGINT } else { Signal::SIGTERM };
-        let mut program = Program::start(part.name(), self.command(part)?, &logs, ending)?;
+        let mut program = Program::start(part.name(), self.command(part, at)?, &logs, ending)?;
         match part {
             Part::Postgres => {
                 program.ready(STARTS_WITHIN, async || self.cluster.answers()).await?;
@@ -117,7 +143,7 @@ impl Stack {
             }
             Part::Temporal => {
                 let cli = temporal_cli()?;
-                let address = format!("127.0.0.1:{}", self.addresses.temporal);
+                let address = format!("127.0.0.1:{}", at.temporal);
                 let serving = async || {
                     let asked =
                         Command::new(&cli).args(["operator", "cluster", "health", "--address", &address]).output();
@@ -127,7 +153,7 @@ impl Stack {
             }
             _ => {
                 let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).build()?;
-                for port in self.health_ports(part) {
+                for port in health_ports(part, at) {
                     let url = format!("http://127.0.0.1:{port}/health/ready");
                     let ready = async || client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success());
                     program.ready(STARTS_WITHIN, ready).await?;
@@ -169,37 +195,23 @@ impl Stack {
         Some(self.running.remove(at).1)
     }
 
-    fn command(&self, part: Part) -> anyhow::Result<Command> {
+    fn command(&self, part: Part, at: &Addresses) -> anyhow::Result<Command> {
         let ours = |program: &str, arguments: &[&str]| -> anyhow::Result<Command> {
             let mut command = Command::new(sibling(program)?);
-            command.args(arguments).envs(self.addresses.environment());
+            command.args(arguments).envs(at.environment());
             Ok(command)
         };
         match part {
             Part::Postgres => Ok(self.cluster.command_to_run()),
             Part::Temporal => self.temporal(),
             Part::Simulator => {
-                let mut command =
-                    ours("holdfast-dev", &["simulator", "--port", &self.addresses.simulator.to_string()])?;
+                let mut command = ours("holdfast-dev", &["simulator", "--port", &at.simulator.to_string()])?;
                 command.arg("--books").arg(self.state.join("simulator.jsonl"));
                 Ok(command)
             }
             Part::Workers => ours("holdfast-worker", &["all"]),
             Part::Catalog | Part::Payment | Part::Notification => ours("holdfast-worker", &[part.name()]),
             Part::Orchestrator => ours("holdfast", &["serve"]),
-        }
-    }
-
-    fn health_ports(&self, part: Part) -> Vec<u16> {
-        let at = &self.addresses;
-        match part {
-            Part::Postgres | Part::Temporal => Vec::new(),
-            Part::Simulator => vec![at.simulator],
-            Part::Workers => vec![at.catalog_admin, at.payment_admin, at.notification_admin],
-            Part::Catalog => vec![at.catalog_admin],
-            Part::Payment => vec![at.payment_admin],
-            Part::Notification => vec![at.notification_admin],
-            Part::Orchestrator => vec![at.admin],
         }
     }
 
@@ -224,6 +236,18 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+fn health_ports(part: Part, at: &Addresses) -> Vec<u16> {
+    match part {
+        Part::Postgres | Part::Temporal => Vec::new(),
+        Part::Simulator => vec![at.simulator],
+        Part::Workers => vec![at.catalog_admin, at.payment_admin, at.notification_admin],
+        Part::Catalog => vec![at.catalog_admin],
+        Part::Payment => vec![at.payment_admin],
+        Part::Notification => vec![at.notification_admin],
+        Part::Orchestrator => vec![at.admin],
     }
 }
 

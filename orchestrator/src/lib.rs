@@ -3,6 +3,7 @@
 pub mod board;
 pub mod gateway;
 pub mod host;
+pub mod metrics;
 
 use anyhow::Context;
 use board::Board;

@@ -1,10 +1,10 @@
 //! The admin port of a process: is it alive, is it ready, what does it count.
 
-use prometheus::{Encoder, TextEncoder};
+use prometheus::{Encoder, IntGaugeVec, Opts, TextEncoder};
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -71,7 +71,16 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener
         .with_context(|| format!("cannot listen on {address}: is another process using the port?"))
 }
 
+/// Which build this is.
+static BUILD: LazyLock<()> = LazyLock::new(|| {
+    let options = Opts::new("holdfast_build_info", "Always 1; the label says which version this is.");
+    let build = IntGaugeVec::new(options, &["version"]).expect("a valid gauge");
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    prometheus::register(Box::new(build)).expect("each metric is made once");
+});
+
 fn own_metrics() -> String {
+    LazyLock::force(&BUILD);
     let mut text = Vec::new();
     match TextEncoder::new().encode(&prometheus::gather(), &mut text) {
         Ok(()) => String::from_utf8_lossy(&text).into_owned(),

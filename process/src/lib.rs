@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod logs;
+pub mod metrics;
 pub mod postgres;
 pub mod settings;
 pub mod shutdown;

@@ -4,6 +4,7 @@
 //! types, so that they can be called without Temporal too.
 
 pub mod catalog;
+pub mod metrics;
 pub mod notification;
 pub mod payment;
 pub mod store;

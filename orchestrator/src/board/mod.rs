@@ -14,7 +14,7 @@ use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
 use secrecy::SecretString;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use workflows::booking::{BookingId, Row};
 
@@ -22,6 +22,8 @@ mod embedded {
     refinery::embed_migrations!("src/board/migrations");
 }
 
+/// Nobody who reads waits longer for the table; a reader has one second in all.
+const READ_WITHIN: Duration = Duration::from_millis(700);
 /// A notification can be lost with its connection; then a waiting caller looks for itself after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
@@ -34,6 +36,9 @@ pub enum Error {
     /// No connection in time.
     #[error("no connection to the board")]
     Connection(#[from] PoolError),
+    /// No answer in the time a reader has.
+    #[error("the board is too slow")]
+    Slow,
     /// A row holds what we never write.
     #[error("the column {0} holds something unexpected")]
     Corrupt(&'static str),
@@ -82,7 +87,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn find(&self, booking: BookingId) -> Result<Option<Row>, Error> {
-        rows::find(&self.pool, booking).await
+        within(rows::find(&self.pool, booking)).await
     }
 
     /// The live booking of a single-unit item.
@@ -98,7 +103,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn holders(&self, system: &str, items: &[i64]) -> Result<Vec<Row>, Error> {
-        rows::holders(&self.pool, system, items).await
+        within(rows::holders(&self.pool, system, items)).await
     }
 
     /// A page of bookings, newest first.
@@ -106,7 +111,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn page(&self, filter: &Filter) -> Result<Page, Error> {
-        rows::page(&self.pool, filter).await
+        within(rows::page(&self.pool, filter)).await
     }
 
     /// Every version of a booking, oldest first.
@@ -114,7 +119,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn timeline(&self, booking: BookingId) -> Result<Vec<Change>, Error> {
-        rows::timeline(&self.pool, booking).await
+        within(rows::timeline(&self.pool, booking)).await
     }
 
     /// What changed after a place in the feed, oldest first, up to 100 changes.
@@ -122,7 +127,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn changes(&self, after: i64, customer: Option<&str>) -> Result<Vec<Change>, Error> {
-        rows::changes(&self.pool, after, customer).await
+        within(rows::changes(&self.pool, after, customer)).await
     }
 
     /// Waits until a booking's row is as wished, or the time is up. Gives back the row as it was then.
@@ -159,4 +164,8 @@ impl Board {
     pub async fn any_change(&self, until: Instant) {
         let _woken = timeout_at(until, self.feed.anything()).await;
     }
+}
+
+async fn within<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(READ_WITHIN, read).await.unwrap_or(Err(Error::Slow))
 }

@@ -1,6 +1,7 @@
 //! The board's statements.
 
 use super::{Error, feed::CHANNEL};
+use crate::metrics::{ENDINGS, STAGES, TIME_IN_STAGE};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use serde::Serialize;
@@ -66,7 +67,8 @@ pub struct Change {
 }
 
 // Everything in one statement, so that history and row agree whatever happens, and only the newest version of a booking
-// ever reaches its row. The notification goes out with the commit.
+// ever reaches its row. The notification goes out with the commit. What comes back is what is new, with how long the
+// booking had been at the stage before.
 const PUBLISH: &str = "
     with incoming as (
         select * from jsonb_to_recordset($1) as r (
@@ -78,6 +80,7 @@ const PUBLISH: &str = "
         select booking, version, system, stage, ending, reason, customer, waiting_for, at
         from incoming order by version
         on conflict (booking, version) do nothing
+        returning booking, version, system, stage, ending, reason, at
     ), shown as (
         insert into bookings (booking, version, system, stage, ending, reason, stuck_step, stuck_reason, customer, item,
             item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at)
@@ -89,7 +92,14 @@ const PUBLISH: &str = "
             deadline_at = excluded.deadline_at, times = excluded.times, at = excluded.at
         where bookings.version < excluded.version
     )
-    select pg_notify($2, booking::text) from incoming limit 1";
+    select t.system, t.stage, t.ending, t.reason, earlier.stage as earlier_stage,
+        extract(epoch from t.at - earlier.at)::float8 as seconds, pg_notify($2, t.booking::text)
+    from told t left join lateral (
+        select stage, at from incoming i where i.version = t.version - 1
+        union all
+        select stage, at from history h where h.booking = t.booking and h.version = t.version - 1
+        limit 1
+    ) earlier on true";
 
 const COLUMNS: &str = "booking, version, appeared, system, stage, ending, reason, stuck_step, stuck_reason, customer, \
     item, item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at";
@@ -100,8 +110,23 @@ pub(super) async fn publish(pool: &Pool, rows: &[Row]) -> Result<(), Error> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(PUBLISH).await?;
     let rows: Vec<Value> = rows.iter().map(record).collect();
-    client.query(&statement, &[&Json(rows), &CHANNEL]).await?;
+    for new in client.query(&statement, &[&Json(rows), &CHANNEL]).await? {
+        count(&new);
+    }
     Ok(())
+}
+
+/// Counts a version when it is written, once, however often it is published.
+fn count(new: &tokio_postgres::Row) {
+    let (system, stage): (&str, &str) = (new.get("system"), new.get("stage"));
+    STAGES.with_label_values(&[system, stage]).inc();
+    if let Some(ending) = new.get::<_, Option<&str>>("ending") {
+        let reason = new.get::<_, Option<&str>>("reason").unwrap_or_default();
+        ENDINGS.with_label_values(&[system, ending, reason]).inc();
+    }
+    if let (Some(earlier), Some(seconds)) = (new.get::<_, Option<&str>>("earlier_stage"), new.get("seconds")) {
+        TIME_IN_STAGE.with_label_values(&[system, earlier]).observe(seconds);
+    }
 }
 
 pub(super) async fn find(pool: &Pool, booking: BookingId) -> Result<Option<Row>, Error> {

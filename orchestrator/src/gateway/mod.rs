@@ -16,7 +16,7 @@ mod talk;
 
 pub use routes::{Access, Route, routes};
 
-use crate::board::Board;
+use crate::{board::Board, metrics::REQUESTS};
 use auth::Auth;
 use bytes::{Buf, Bytes, BytesMut};
 use call::Call;
@@ -131,10 +131,7 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
         .and(warp::body::stream())
         .then(move |method: Method, path: warp::path::FullPath, query, headers, body| {
             let gateway = gateway.clone();
-            async move {
-                let answer = answer(&gateway, &method, path.as_str(), query, headers, body).await;
-                answer.unwrap_or_else(Problem::into_response)
-            }
+            async move { answer(&gateway, &method, path.as_str(), query, headers, body).await }
         });
     warp::serve(everything).incoming(listener).graceful(async move { stop.cancelled().await }).run().await;
 }
@@ -146,9 +143,35 @@ async fn answer(
     query: BTreeMap<String, String>,
     headers: HeaderMap,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
-) -> Result<Response, Problem> {
+) -> Response {
     let arrived = Instant::now();
-    let (route, parameters) = routes::find(method, path)?;
+    let (route, parameters) = match routes::find(method, path) {
+        Ok(found) => found,
+        Err(problem) => return problem.into_response(),
+    };
+    let request = Request { route, parameters, query, headers, arrived };
+    let response = serve_route(gateway, request, body).await.unwrap_or_else(Problem::into_response);
+    let status = response.status();
+    let labels = [route.method.as_str(), route.path, status.as_str()];
+    REQUESTS.with_label_values(&labels).observe(arrived.elapsed().as_secs_f64());
+    response
+}
+
+/// A request that has found its route.
+struct Request {
+    route: &'static Route,
+    parameters: Vec<String>,
+    query: BTreeMap<String, String>,
+    headers: HeaderMap,
+    arrived: Instant,
+}
+
+async fn serve_route(
+    gateway: &Arc<Gateway>,
+    request: Request,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+) -> Result<Response, Problem> {
+    let Request { route, parameters, query, headers, arrived } = request;
     let authorization = headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
     let caller = gateway.auth.caller(authorization)?;
     route.access.admit(&caller)?;

@@ -7,7 +7,7 @@ use super::{
     catalogue::{Item, Known},
     problem::{Code, Problem},
 };
-use crate::board;
+use crate::{board, metrics::ACCEPTANCE};
 use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use std::{
@@ -33,6 +33,8 @@ use workflows::{
 /// One attempt at a start. A start whose outcome is unknown is repeated under the same workflow id.
 const START_ATTEMPT: Duration = Duration::from_millis(800);
 const START_PAUSE: Duration = Duration::from_millis(50);
+/// How long a start waits for the board to say something that would save it. Without, the saga finds out.
+const HINT_WITHIN: Duration = Duration::from_millis(150);
 /// How long a request waits for its turn: half its time, so that the other half is left for the start itself.
 const TURN_WITHIN: Duration = ANSWER_WITHIN.checked_div(2).expect("two is not zero");
 /// Where booking ids made from idempotency keys live.
@@ -77,13 +79,32 @@ impl Gateway {
         accepted: impl Fn(&Row) -> bool,
         launch: impl Fn(saga::Opening, WorkflowStartOptions) -> Launching,
     ) -> Result<Begun, Problem> {
+        let system = wanted.system;
+        let begun = self.begin_or_find(call, wanted, &accepted, launch).await;
+        let outcome = match &begun {
+            Ok(Begun::Known(row)) if accepted(row) => "accepted",
+            Ok(Begun::Known(_)) => "turned_back",
+            Ok(Begun::Pending(_)) => "pending",
+            Err(_) => "refused",
+        };
+        ACCEPTANCE.with_label_values(&[system, outcome]).observe(call.arrived.elapsed().as_secs_f64());
+        begun
+    }
+
+    async fn begin_or_find(
+        &self,
+        call: &Call,
+        wanted: Wanted,
+        accepted: &impl Fn(&Row) -> bool,
+        launch: impl Fn(saga::Opening, WorkflowStartOptions) -> Launching,
+    ) -> Result<Begun, Problem> {
         let key = call.idempotency_key()?;
         let booking = booking_id(call, wanted.system, key);
         let fingerprint = key.map(|_| fingerprint(&wanted.body));
         let until = call.due();
 
         if key.is_some()
-            && let Some(begun) = self.begun_before(booking, fingerprint.as_deref(), until, &accepted).await?
+            && let Some(begun) = self.begun_before(booking, fingerprint.as_deref(), until, accepted).await?
         {
             return Ok(begun);
         }
@@ -105,8 +126,8 @@ impl Gateway {
         };
         let summary = summary(wanted.noun, &opening, listed.as_ref());
         self.launch(&opening, summary, until, launch).await?;
-        let row = self.row_when(booking, until, &accepted).await?;
-        begun(booking, row, opening.fingerprint.as_deref(), &accepted)
+        let row = self.row_when(booking, until, accepted).await?;
+        begun(booking, row, opening.fingerprint.as_deref(), accepted)
     }
 
     /// The booking its key stands for, when there is one already: waited for like a new one.
@@ -117,16 +138,12 @@ impl Gateway {
         until: Instant,
         accepted: &impl Fn(&Row) -> bool,
     ) -> Result<Option<Begun>, Problem> {
-        match self.board.find(booking).await {
-            Ok(None) => Ok(None),
-            Ok(Some(_)) => {
+        // Without the board, the workflow id still tells an old key from a new one.
+        match hint(self.board.find(booking)).await {
+            None | Some(None) => Ok(None),
+            Some(Some(_)) => {
                 let row = self.row_when(booking, until, accepted).await?;
                 begun(booking, row, fingerprint, accepted).map(Some)
-            }
-            // The workflow id still tells an old key from a new one.
-            Err(error) => {
-                tracing::warn!(error = process::logs::chain(&error), "no look-up by key: the board does not answer");
-                Ok(None)
             }
         }
     }
@@ -140,22 +157,23 @@ impl Gateway {
         booking: BookingId,
         until: Instant,
     ) -> Result<Option<OwnedMutexGuard<()>>, Problem> {
-        self.refuse_if_held(wanted, booking).await?;
+        if !self.refuse_if_held(wanted, booking).await? {
+            return Ok(None);
+        }
         let turn = timeout_at(until, self.turns.of(wanted.system, wanted.item)).await.ok();
         self.refuse_if_held(wanted, booking).await?;
         Ok(turn)
     }
 
-    async fn refuse_if_held(&self, wanted: &Wanted, booking: BookingId) -> Result<(), Problem> {
-        match self.board.holder(wanted.system, wanted.item).await {
+    /// Did the board say that nobody else has it? `false`: it did not say anything.
+    async fn refuse_if_held(&self, wanted: &Wanted, booking: BookingId) -> Result<bool, Problem> {
+        match hint(self.board.holder(wanted.system, wanted.item)).await {
             // Somebody repeats their own request while the first is on its way.
-            Ok(Some(holder)) if holder.booking == booking => Ok(()),
-            Ok(Some(_)) => Err(Problem::new(wanted.taken).with("item", wanted.item)),
-            Ok(None) => Ok(()),
-            Err(error) => {
-                tracing::warn!(error = process::logs::chain(&error), "no quick refusals: the board does not answer");
-                Ok(())
+            Some(Some(holder)) if holder.booking != booking => {
+                Err(Problem::new(wanted.taken).with("item", wanted.item))
             }
+            Some(_) => Ok(true),
+            None => Ok(false),
         }
     }
 
@@ -211,8 +229,19 @@ impl Gateway {
         match self.board.wait(booking, until, decided).await {
             Ok(row) => Ok(row),
             // An accepted booking goes on without the board; its row follows.
-            Err(board::Error::Connection(_) | board::Error::Statement(_)) => Ok(None),
-            Err(error) => Err(Problem::unavailable("the board", &error)),
+            Err(board::Error::Connection(_) | board::Error::Statement(_) | board::Error::Slow) => Ok(None),
+            Err(error @ board::Error::Corrupt(_)) => Err(Problem::unavailable("the board", &error)),
+        }
+    }
+}
+
+/// What the board says, if it says it at once.
+async fn hint<T>(read: impl Future<Output = Result<T, board::Error>>) -> Option<T> {
+    match tokio::time::timeout(HINT_WITHIN, read).await.unwrap_or(Err(board::Error::Slow)) {
+        Ok(hint) => Some(hint),
+        Err(error) => {
+            tracing::warn!(error = process::logs::chain(&error), "a booking starts without a hint from the board");
+            None
         }
     }
 }

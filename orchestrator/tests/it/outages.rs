@@ -1,36 +1,8 @@
 //! Outages: parts of the system are stopped and started again. On a stack of its own.
 
-use crate::world::World;
-use dev::{
-    addresses::Addresses,
-    stack::{Part, Stack},
-};
+use crate::{own_stack::OwnStack, world::World};
+use dev::stack::{Part, Stack};
 use serde_json::json;
-use std::path::PathBuf;
-
-/// A stack whose parts can be stopped one by one, and whose folder goes with it.
-struct OwnStack {
-    stack: Stack,
-    folder: PathBuf,
-}
-
-impl OwnStack {
-    async fn start() -> Self {
-        let addresses = Addresses::free().unwrap();
-        let folder = std::env::temp_dir().join(format!("holdfast-outages-{}", addresses.postgres));
-        let stack = Stack::start(&folder, addresses, Part::APART, |_| {}).await.unwrap();
-        Self { stack, folder }
-    }
-}
-
-impl Drop for OwnStack {
-    fn drop(&mut self) {
-        self.stack.end();
-        if !std::thread::panicking() {
-            std::fs::remove_dir_all(&self.folder).unwrap();
-        }
-    }
-}
 
 /// EB-N2, EB-N4 and the scripts C and D, on one stack after the other's end: starting one takes longer than the scripts.
 #[tokio::test]

@@ -116,12 +116,17 @@ impl World {
     }
 
     pub async fn send(&self, request: RequestBuilder) -> Reply {
-        let response = request.send().await.unwrap();
+        self.try_send(request).await.expect("an answer")
+    }
+
+    /// `None`: nobody answered.
+    pub async fn try_send(&self, request: RequestBuilder) -> Option<Reply> {
+        let response = request.send().await.ok()?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.unwrap();
+        let text = response.text().await.ok()?;
         let body =
             if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
-        Reply { status, headers, body }
+        Some(Reply { status, headers, body })
     }
 
     pub async fn get(&self, who: &Person, path: &str) -> Reply {
@@ -227,7 +232,11 @@ impl World {
 
     /// Makes the provider misbehave towards this member.
     pub async fn fault(&self, fault: Fault) {
-        let fault = Fault { customer: Some(self.member.subject.clone()), ..fault };
+        self.fault_for_everybody(Fault { customer: Some(self.member.subject.clone()), ..fault }).await;
+    }
+
+    /// Makes the provider misbehave towards everybody: only on a stack of the test's own.
+    pub async fn fault_for_everybody(&self, fault: Fault) {
         let url = format!("{}/faults", self.setting("HOLDFAST_SIMULATOR_URL"));
         self.http.put(url).json(&fault).send().await.unwrap().error_for_status().unwrap();
     }

@@ -3,7 +3,10 @@
 //! Everything about one booking happens under one lock, so that two attempts at the same call, or a call and its undo,
 //! come one after the other. Between bookings the table's exclusion constraint decides.
 
-use crate::store::{self, Error, lock, money};
+use crate::{
+    metrics::HOLDS,
+    store::{self, Error, lock, money},
+};
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
@@ -26,10 +29,24 @@ pub async fn hold(pool: &Pool, request: &HoldRequest) -> Result<HoldAnswer, Erro
     for _ in 0..COLLISIONS_MAX {
         match try_hold(pool, request).await {
             Err(error) if collided(&error) => {}
-            outcome => return outcome,
+            outcome => {
+                if let Ok(answer) = &outcome {
+                    HOLDS.with_label_values(&[request.item.system.as_str(), word(answer)]).inc();
+                }
+                return outcome;
+            }
         }
     }
     Err(Error::Contended)
+}
+
+const fn word(answer: &HoldAnswer) -> &'static str {
+    match answer {
+        HoldAnswer::Held(_) => "held",
+        HoldAnswer::Taken { .. } => "taken",
+        HoldAnswer::UnknownItem => "unknown_item",
+        HoldAnswer::Closed => "closed",
+    }
 }
 
 /// Keeps the contract [`workflows::contracts::catalog::Release`].

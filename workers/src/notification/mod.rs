@@ -4,7 +4,7 @@
 
 mod activities;
 
-use crate::{GRACE, Setup, host, store::Error};
+use crate::{GRACE, Setup, host, metrics::MESSAGES, store::Error};
 use activities::Activities;
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
@@ -68,6 +68,7 @@ pub async fn send(pool: &Pool, notice: &Notice) -> Result<(), Error> {
     let new =
         client.execute(&record, &[&notice.booking.0, &notice.stage, &notice.system, &customer, &words(notice)]).await?;
     if new == 1 {
+        MESSAGES.with_label_values(&[notice.system.as_str(), notice.stage.as_str()]).inc();
         tracing::info!(booking = %notice.booking, stage = notice.stage, "told the customer of {}", notice.booking);
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The payment contracts as Temporal calls them.
 #![expect(dead_code, reason = "the SDK's macro makes a constant of each activity, for workflows that call it by type")]
 
-use super::{Desk, Simulator};
+use super::{Desk, Simulator, Timed};
 use std::{sync::Arc, time::Duration};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -11,7 +11,7 @@ use workflows::contracts::{
 };
 
 pub(super) struct Activities {
-    pub(super) desk: Desk<Simulator>,
+    pub(super) desk: Desk<Timed<Simulator>>,
 }
 
 #[activities]

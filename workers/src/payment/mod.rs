@@ -7,9 +7,11 @@ mod activities;
 mod ledger;
 pub mod provider;
 mod simulator;
+mod timed;
 
 pub use ledger::Ledger;
 pub use simulator::Simulator;
+pub use timed::Timed;
 
 use crate::{GRACE, Setup, host};
 use activities::Activities;
@@ -59,7 +61,7 @@ impl Settings {
 pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
     let ledger = Ledger::new(process::postgres::pool(&settings.database)?);
-    let desk = Desk { ledger, provider: Simulator::new(&settings.provider_url)? };
+    let desk = Desk { ledger, provider: Timed(Simulator::new(&settings.provider_url)?) };
     let options = WorkerOptions::new(payment::QUEUE)
         .register_activities(Activities { desk })
         .graceful_shutdown_period(GRACE)

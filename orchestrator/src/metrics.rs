@@ -1,0 +1,34 @@
+//! What the orchestrator counts. Each answers a question; `grafana/README.md` says which panel asks it.
+
+use process::metrics::{PATIENT, QUICK, counter, seconds};
+use prometheus::{HistogramVec, IntCounterVec};
+use std::sync::LazyLock;
+
+/// How long did requests take, by route and status?
+pub static REQUESTS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let help = "Time from the arrival of a request to its answer.";
+    seconds("holdfast_request_seconds", help, QUICK, &["method", "route", "status"])
+});
+
+/// How long did a customer wait to hear whether the booking is accepted?
+pub static ACCEPTANCE: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let help = "Time from a booking request to its acceptance, refusal, or the answer that it is pending.";
+    seconds("holdfast_acceptance_seconds", help, QUICK, &["system", "outcome"])
+});
+
+/// How many bookings reached which stage?
+pub static STAGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter("holdfast_stages_total", "Stages that bookings reached, as published on the board.", &["system", "stage"])
+});
+
+/// How many bookings ended, and why?
+pub static ENDINGS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Bookings that ended, by how (completed, undone) and why they were turned back.";
+    counter("holdfast_endings_total", help, &["system", "ending", "reason"])
+});
+
+/// Where does the time go?
+pub static TIME_IN_STAGE: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let help = "Time a booking spent at a stage before it went on to the next.";
+    seconds("holdfast_stage_seconds", help, PATIENT, &["system", "stage"])
+});

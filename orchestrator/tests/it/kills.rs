@@ -1,0 +1,150 @@
+//! Kills: every part is killed (SIGKILL) and started again in the middle of running rentals. Afterwards every booking has
+//! ended as it should, and all books agree.
+
+use crate::{
+    own_stack::OwnStack,
+    world::{Reply, World},
+};
+use dev::stack::Part;
+use futures::future::join_all;
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, interval, timeout};
+
+const RENTALS: usize = 20;
+/// Long enough for the slowest way back: an attempt that was lost with its worker, and the pause before the next one.
+const SETTLES_WITHIN: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What becomes of a rental.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Plan {
+    Return,
+    Reject,
+    Cancel,
+}
+
+impl Plan {
+    fn of(number: usize) -> Self {
+        [Self::Return, Self::Reject, Self::Cancel][number % 3]
+    }
+
+    fn announced(self) -> &'static [&'static str] {
+        match self {
+            Self::Return => &["paid", "approved", "returned"],
+            Self::Reject | Self::Cancel => &["paid", "undone"],
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_killed_every_booking_ends_as_it_should() {
+    let mut own = OwnStack::start().await;
+    let world = Arc::new(World::at(&own.stack.addresses));
+    let single = Part::APART.iter().map(|part| vec![*part]);
+    let victims = single.chain([Part::APART.to_vec()]);
+
+    for victims in victims {
+        let books = join_all((0..RENTALS).map(|_| world.book())).await;
+        let drivers: Vec<_> = books
+            .iter()
+            .enumerate()
+            .map(|(number, book)| tokio::spawn(drive(world.clone(), *book, Plan::of(number))))
+            .collect();
+        world.eventually("under way", async || holders(&world, &books).await, |holders| *holders >= 3).await;
+
+        let killed = Instant::now();
+        for part in victims.iter().rev() {
+            own.stack.kill(*part);
+        }
+        for part in &victims {
+            own.stack.run(*part).await.unwrap();
+        }
+        let probe = drive(world.clone(), world_book(&world).await, Plan::Return).await;
+        let recovered = killed.elapsed();
+
+        let rentals = timeout(SETTLES_WITHIN, join_all(drivers)).await.expect("every rental settles");
+        let names: Vec<_> = victims.iter().map(|part| part.name()).collect();
+        println!("killed {names:?}: a new rental was through {:.1} s later", recovered.as_secs_f32());
+        for (number, rental) in rentals.into_iter().map(Result::unwrap).enumerate() {
+            world.assert_agrees(&rental).await;
+            assert_told_once(&world, &rental, Plan::of(number)).await;
+        }
+        world.assert_agrees(&probe).await;
+        let free = join_all(books.iter().map(|book| world.book_status(*book))).await;
+        assert!(free.iter().all(|status| status == "POSSIBLE"), "{names:?}: {free:?}");
+    }
+}
+
+/// Registering a book, too, may have to be repeated while parts come back.
+async fn world_book(world: &World) -> i64 {
+    let body = json!({ "bookName": "Hello, JAVA", "rentalFee": 3000 });
+    let request = || world.request(Method::POST, "/ebook/books").bearer_auth(&world.librarian.token).json(&body);
+    persist(world, request, |reply| reply.status == 201).await.body["id"].as_i64().unwrap()
+}
+
+async fn holders(world: &World, books: &[i64]) -> usize {
+    let statuses = join_all(books.iter().map(|book| world.book_status(*book))).await;
+    statuses.iter().filter(|status| *status != "POSSIBLE").count()
+}
+
+/// Takes a rental from request to end, saying everything again until it is answered.
+async fn drive(world: Arc<World>, book: i64, plan: Plan) -> String {
+    let key = format!("book-{book}");
+    let request = || {
+        let request = world.request(Method::POST, "/ebook/rents").bearer_auth(&world.member.token);
+        request.header("idempotency-key", &key).json(&json!({ "bookId": book }))
+    };
+    let rental = persist(&world, request, |reply| matches!(reply.status.as_u16(), 201 | 202)).await.id();
+    let look = || world.request(Method::GET, &format!("/bookings/{rental}")).bearer_auth(&world.member.token);
+    persist(&world, look, |reply| reply.body["stage"] == "paid").await;
+
+    let say = |who: &str, path: String| world.request(Method::PATCH, &path).bearer_auth(who.to_owned());
+    let heard = |reply: &Reply| matches!(reply.status.as_u16(), 200 | 202);
+    let (librarian, member) = (&world.librarian.token, &world.member.token);
+    match plan {
+        Plan::Return => {
+            let approve = || say(librarian, format!("/ebook/books/approve/{book}"));
+            persist(&world, approve, |reply| reply.status == 200).await;
+            persist(&world, || say(member, format!("/ebook/rents/return/{rental}")), heard).await;
+        }
+        Plan::Reject => {
+            let body = json!({ "rentId": rental });
+            let reject = || say(librarian, format!("/ebook/books/reject/{book}")).json(&body);
+            persist(&world, reject, heard).await;
+        }
+        Plan::Cancel => {
+            persist(&world, || say(member, format!("/ebook/rents/cancel/{rental}")), heard).await;
+        }
+    }
+    let ended = persist(&world, look, |reply| reply.body["ending"].is_string()).await;
+    let expected = if plan == Plan::Return { "completed" } else { "undone" };
+    assert_eq!(ended.body["ending"], expected, "{plan:?}: {ended:?}");
+    rental
+}
+
+/// Sends a request until it is answered as wished: what nobody answers is sent again.
+async fn persist(world: &World, request: impl Fn() -> RequestBuilder, wished: impl Fn(&Reply) -> bool) -> Reply {
+    let until = Instant::now() + SETTLES_WITHIN;
+    let mut pause = interval(PATIENCE);
+    loop {
+        pause.tick().await;
+        let last = world.try_send(request()).await;
+        match last {
+            Some(reply) if wished(&reply) => return reply,
+            other => assert!(Instant::now() < until, "never answered as wished, last {other:?}"),
+        }
+    }
+}
+
+async fn assert_told_once(world: &World, rental: &str, plan: Plan) {
+    let expected = plan.announced();
+    let told =
+        world.eventually("told", async || world.messages(rental).await, |told| told.len() >= expected.len()).await;
+    let mut sorted = told.clone();
+    sorted.sort();
+    let mut wanted = expected.to_vec();
+    wanted.sort_unstable();
+    assert_eq!(sorted, wanted, "{plan:?}");
+}
