@@ -3,10 +3,11 @@
 # make test    every test, on a private stack
 # make histories  records how rentals end, for the replay test of later builds
 # make verify  what has to pass before a change lands
+# make bench   measures rentals beside the floor, and writes docs/benchmarks.md (builds for release first)
 # make clean   removes what was built (not your bookings)
 
 SHELL := bash
-.PHONY: help up demo test histories verify tools build format lint deny doc clean
+.PHONY: help up demo test histories verify tools build format lint deny doc bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -24,6 +25,7 @@ demo: build
 	@target/debug/holdfast-dev demo
 
 test: build
+	@tools/setup test
 	cargo test --workspace --lib --test it --no-run
 	target/debug/holdfast-dev stack cargo test --workspace --lib --test it --no-fail-fast
 
@@ -45,6 +47,10 @@ deny:
 
 doc:
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
+
+bench: tools
+	cargo build --release --workspace
+	cargo bench --package holdfast-orchestrator --bench rentals
 
 clean:
 	cargo clean

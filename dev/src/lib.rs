@@ -6,6 +6,6 @@
 pub mod addresses;
 pub mod demo;
 mod postgres;
-mod program;
+pub mod program;
 pub mod simulator;
 pub mod stack;

@@ -39,7 +39,10 @@ enum Wanted {
     },
     /// Runs the payment simulator alone.
     Simulator {
-        /// Where it listens, on loopback.
+        /// Where it listens: loopback, unless it is alone in a container.
+        #[arg(long, default_value_t = std::net::IpAddr::from([127, 0, 0, 1]))]
+        ip: std::net::IpAddr,
+        /// At which port.
         #[arg(long, default_value_t = 8199)]
         port: u16,
         /// The file its books are kept in.
@@ -57,8 +60,8 @@ async fn main() -> anyhow::Result<ExitCode> {
         Wanted::Up => up().await,
         Wanted::Demo => demo::play().await.map(|()| ExitCode::SUCCESS),
         Wanted::Stack { command } => with_stack(&command).await,
-        Wanted::Simulator { port, books, key_memory_seconds } => {
-            let listener = TcpListener::bind(("127.0.0.1", port)).await.context("the simulator's port")?;
+        Wanted::Simulator { ip, port, books, key_memory_seconds } => {
+            let listener = TcpListener::bind((ip, port)).await.context("the simulator's port")?;
             let key_memory = Duration::from_secs(key_memory_seconds);
             simulator::serve(listener, simulator::Settings { books, key_memory }).await?;
             Ok(ExitCode::SUCCESS)

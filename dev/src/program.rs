@@ -14,6 +14,9 @@ use std::{
 };
 
 const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// Linux on every machine this runs on.
+const TICKS_EACH_SECOND: u64 = 100;
+const PAGE_BYTES: u64 = 4096;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A program that runs until it is stopped.
@@ -40,6 +43,11 @@ impl Program {
     /// Has it ended by itself?
     pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
+    }
+
+    /// What it has used so far, with the processes it started.
+    pub(crate) fn usage(&self) -> Usage {
+        usage_of(self.child.id())
     }
 
     /// Waits until it is ready, by asking it.
@@ -93,6 +101,37 @@ impl Program {
         let last = lines[lines.len().saturating_sub(12)..].join("\n");
         format!("{last}\n(all of it: {})", self.log.display())
     }
+}
+
+/// What a program has used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Processor time since it started.
+    pub cpu: Duration,
+    /// Resident memory now, in bytes.
+    pub memory_bytes: u64,
+}
+
+/// What a process and its children have used, read from `/proc`.
+#[must_use]
+pub fn usage_of(process: u32) -> Usage {
+    let mut usage = Usage::default();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Ok(id) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // The name, in parentheses, may hold anything; what follows does not.
+        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+        let fields: Vec<u64> = rest.split(' ').map(|field| field.parse().unwrap_or(0)).collect();
+        let [_, parent, ..] = fields[..] else { continue };
+        if id != process && parent != u64::from(process) {
+            continue;
+        }
+        // utime, stime, and those of children that have ended; the resident set, in pages.
+        let ticks: u64 = fields[11..15].iter().sum();
+        usage.cpu += Duration::from_millis(ticks * 1000 / TICKS_EACH_SECOND);
+        usage.memory_bytes += fields[21] * PAGE_BYTES;
+    }
+    usage
 }
 
 impl Drop for Program {

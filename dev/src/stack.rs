@@ -4,7 +4,7 @@
 use crate::{
     addresses::{Addresses, NAMESPACE},
     postgres::Cluster,
-    program::Program,
+    program::{Program, Usage},
 };
 use anyhow::{Context, bail};
 use nix::{sys::signal::Signal, unistd::Uid};
@@ -181,6 +181,16 @@ impl Stack {
     /// The first part that has ended by itself.
     pub fn ended(&mut self) -> Option<Part> {
         self.running.iter_mut().find_map(|(part, program)| program.has_ended().then_some(*part))
+    }
+
+    /// What a part has used so far.
+    #[must_use]
+    pub fn usage(&self, part: Part) -> Usage {
+        let used = self.running.iter().filter(|(running, _)| *running == part).map(|(_, program)| program.usage());
+        used.fold(Usage::default(), |sum, one| Usage {
+            cpu: sum.cpu + one.cpu,
+            memory_bytes: sum.memory_bytes + one.memory_bytes,
+        })
     }
 
     /// Ends everything, last started first.

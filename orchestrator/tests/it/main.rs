@@ -4,6 +4,7 @@
 //! side; a suite that stops things starts a stack of its own.
 
 mod access;
+mod dashboards;
 mod degraded;
 mod ebook;
 mod histories;
