@@ -46,7 +46,7 @@ pub async fn play() -> anyhow::Result<()> {
     teller.settled(&rental, "undone").await?;
     teller.timeline(&rental).await?;
     let payment = teller.ask(Method::GET, &format!("/ebook/payments/{rental}"), &teller.member, None).await?;
-    tell(&format!("  the payment is {}", payment["status"]));
+    tell(&format!("  the payment is {}", payment["status"].as_str().unwrap_or_default()));
     tell(&format!(
         "\nBoth are in Temporal's web UI: http://127.0.0.1:{}/namespaces/holdfast/workflows",
         addresses.temporal_ui
@@ -60,12 +60,19 @@ impl Teller {
         let new = json!({ "bookName": "Hello, JAVA", "rentalFee": 3000 });
         let book = self.ask(Method::POST, "/ebook/books", &self.librarian, Some(new)).await?;
         let number = book["id"].as_i64().context("a book without a number")?;
-        tell(&format!("  the librarian registers book {number}, fee {} {}", book["rentalFee"], book["currency"]));
+        tell(&format!(
+            "  the librarian registers book {number}, fee {} {}",
+            book["rentalFee"],
+            book["currency"].as_str().unwrap_or_default()
+        ));
         let asked = Instant::now();
         let rental = self.ask(Method::POST, "/ebook/rents", &self.member, Some(json!({ "bookId": number }))).await?;
         let id = rental["id"].as_str().context("a rental without an id")?.to_owned();
         let took = asked.elapsed().as_millis();
-        tell(&format!("  member 1 asks for it; answered after {took} ms: {} ({id})", rental["stage"]));
+        tell(&format!(
+            "  member 1 asks for it; answered after {took} ms: {} ({id})",
+            rental["stage"].as_str().unwrap_or_default()
+        ));
         self.settled(&id, "paid").await?;
         Ok((number, id))
     }

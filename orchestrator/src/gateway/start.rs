@@ -262,7 +262,7 @@ fn begun(
 /// One plain line for Temporal's web UI.
 fn summary(noun: &str, opening: &saga::Opening, listed: Option<&Item>) -> String {
     let item = listed.map_or_else(|| opening.item.to_string(), |item| format!("\"{}\"", item.name));
-    format!("{noun} of {item} by {}", opening.customer)
+    format!("{noun} of {item} by customer {}", opening.customer)
 }
 
 /// New for every request, unless the caller has a key: then the same for the same caller, system and key.
