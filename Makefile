@@ -27,7 +27,8 @@ demo: build
 test: build
 	@tools/setup test
 	cargo test --workspace --lib --test it --no-run
-	target/debug/holdfast-dev stack cargo test --workspace --lib --test it --no-fail-fast
+	cargo test --package holdfast-orchestrator --test it -- alone:: --test-threads=1
+	target/debug/holdfast-dev stack cargo test --workspace --lib --test it --no-fail-fast -- --skip alone::
 
 histories: build
 	HOLDFAST_RECORD=$(CURDIR)/workflows/tests/histories target/debug/holdfast-dev stack \

@@ -58,7 +58,13 @@ impl Addresses {
     /// # Errors
     /// When a port is busy, or a variable does not hold one.
     pub fn configured_and_free() -> anyhow::Result<Self> {
-        Self::chosen(Port::free)
+        // Held until all are known to be free, so that no two are the same.
+        let taken = std::cell::RefCell::new(Vec::new());
+        Self::chosen(|port| {
+            let (number, listener) = port.free()?;
+            taken.borrow_mut().push(listener);
+            Ok(number)
+        })
     }
 
     fn chosen(choose: impl Fn(&Port) -> anyhow::Result<u16>) -> anyhow::Result<Self> {
@@ -161,11 +167,11 @@ impl Port {
         }
     }
 
-    fn free(&self) -> anyhow::Result<u16> {
+    fn free(&self) -> anyhow::Result<(u16, TcpListener)> {
         let port = self.number()?;
-        TcpListener::bind(("127.0.0.1", port)).with_context(|| {
+        let listener = TcpListener::bind(("127.0.0.1", port)).with_context(|| {
             format!("port {port} is busy. Free it, or choose another with {}=<port>", self.variable)
         })?;
-        Ok(port)
+        Ok((port, listener))
     }
 }

@@ -55,8 +55,15 @@ enum Wanted {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command {
+async fn main() -> ExitCode {
+    run(Arguments::parse().command).await.unwrap_or_else(|error| {
+        say(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(wanted: Wanted) -> anyhow::Result<ExitCode> {
+    match wanted {
         Wanted::Up => up().await,
         Wanted::Demo => demo::play().await.map(|()| ExitCode::SUCCESS),
         Wanted::Stack { command } => with_stack(&command).await,
@@ -74,6 +81,8 @@ async fn up() -> anyhow::Result<ExitCode> {
     let state = state_folder()?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // The terminal was closed: nothing is to stay behind.
+    let mut hang_up = signal(SignalKind::hangup())?;
     say(&format!("Starting Holdfast. State: {}", state.display()));
     let starting = Stack::start(&state, Addresses::configured_and_free()?, Part::TOGETHER, |part| {
         say(&format!("  {:>5.1} s  {part}", began.elapsed().as_secs_f32()));
@@ -82,6 +91,7 @@ async fn up() -> anyhow::Result<ExitCode> {
         stack = starting => stack?,
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
         _ = terminate.recv() => return Ok(ExitCode::from(143)),
+        _ = hang_up.recv() => return Ok(ExitCode::from(129)),
     };
     welcome(&stack.addresses, began.elapsed())?;
     let mut look = tokio::time::interval(Duration::from_secs(1));
@@ -89,6 +99,7 @@ async fn up() -> anyhow::Result<ExitCode> {
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
+            _ = hang_up.recv() => break,
             _ = look.tick() => if let Some(part) = stack.ended() {
                 let name = part.name();
                 say(&format!("{name} has ended by itself: see {}/logs/{name}.log", state.display()));

@@ -40,7 +40,13 @@ impl Cluster {
             .args(["--auth-host=scram-sha-256", "--no-sync"])
             .output()
             .context("initdb did not start")?;
-        ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        ensure!(
+            made.status.success(),
+            "initdb failed: {}As root, Postgres runs as nobody, who must be able to reach {}: choose another folder with \
+             HOLDFAST_STATE",
+            String::from_utf8_lossy(&made.stderr),
+            folder.display()
+        );
         Ok(cluster)
     }
 

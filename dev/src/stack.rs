@@ -94,6 +94,7 @@ impl Stack {
         std::fs::create_dir_all(state.join("logs")).with_context(|| {
             format!("cannot write to {}. Choose another folder with HOLDFAST_STATE=<folder>", state.display())
         })?;
+        temporal_cli()?;
         let cluster = Cluster::prepare(&state.join("postgres"), addresses.postgres)?;
         let mut stack = Self { addresses, state: state.to_owned(), cluster, running: Vec::new() };
         for part in parts {

@@ -4,11 +4,11 @@ use clap::{Parser, Subcommand};
 use orchestrator::{
     Settings,
     board::Board,
-    gateway::auth::{Auth, Caller, Role},
+    gateway::auth::{self, Auth, Caller, Role},
     serve,
 };
 use process::{logs, settings, shutdown};
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 use tokio_util::sync::CancellationToken;
 use workflows::booking::Subject;
 
@@ -41,8 +41,12 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+async fn main() -> ExitCode {
+    process::logs::ended(run(Arguments::parse().command).await)
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Serve => {
             logs::start();
             let stop = CancellationToken::new();
@@ -57,12 +61,10 @@ async fn main() -> anyhow::Result<()> {
         }
         Command::Migrate => {
             logs::start();
-            let expected = "postgres://user:password@host/database";
-            Board::migrate(&settings::secret("HOLDFAST_BOARD_DATABASE_URL", expected, 1)?).await
+            Board::migrate(&settings::database("HOLDFAST_BOARD_DATABASE_URL")?).await
         }
         Command::Token { subject, roles, hours } => {
-            let gateway = orchestrator::gateway::Settings::read()?;
-            let auth = Auth::new(&gateway.jwt_secret, &gateway.jwt_issuer, &gateway.jwt_audience);
+            let auth = Auth::new(&auth::Settings::read()?);
             let lifetime = Duration::from_secs(u64::from(hours) * 3600);
             #[allow(clippy::print_stdout, reason = "the token is what this command is for")]
             {

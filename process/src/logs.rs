@@ -30,3 +30,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// The end of a program, with its causes on one line for whoever started it.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "the program may end before logging begins")]
+pub fn ended(outcome: anyhow::Result<()>) -> std::process::ExitCode {
+    match outcome {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

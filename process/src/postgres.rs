@@ -11,6 +11,7 @@ use tokio_postgres::NoTls;
 const CONNECTIONS_MAX: usize = 16;
 /// How long a caller waits for a free connection, and how long to connect may take.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Ends a statement or transaction that hangs, on the server's side. Shorter than any activity's attempt.
 const STATEMENT_MS_MAX: u32 = 4_000;
 /// All our migrations share one advisory lock: they are short, and starts are rare.
@@ -26,6 +27,9 @@ pub fn pool(url: &SecretString) -> anyhow::Result<Pool> {
     config.options = Some(format!(
         "-c statement_timeout={STATEMENT_MS_MAX} -c idle_in_transaction_session_timeout={STATEMENT_MS_MAX}"
     ));
+    // A connection whose other end is gone without a word is given up, not waited for.
+    config.keepalives = Some(true);
+    config.keepalives_idle = Some(KEEPALIVE);
     config.manager = Some(ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let timeouts = Timeouts { wait: Some(WAIT_MAX), create: Some(WAIT_MAX), recycle: Some(WAIT_MAX) };
     config.pool = Some(PoolConfig { max_size: CONNECTIONS_MAX, timeouts, ..PoolConfig::default() });

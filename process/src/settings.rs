@@ -3,6 +3,9 @@
 use secrecy::SecretString;
 use std::{fmt::Display, str::FromStr, time::Duration};
 
+/// Nothing waits longer, and sums of times stay within what a date can hold.
+const TIME_MAX: Duration = Duration::from_hours(24 * 3653);
+
 /// A variable that cannot be used. Never shows the value: it may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -42,6 +45,21 @@ pub fn or<T: FromStr<Err: Display>>(name: &'static str, expected: &'static str, 
     Ok(optional(name, expected)?.unwrap_or(default))
 }
 
+/// Reads a variable whose default is written as it would be in the environment.
+///
+/// # Errors
+/// [`Error::Invalid`] when it does not parse.
+pub fn required_or<T: FromStr<Err: Display>>(
+    name: &'static str,
+    expected: &'static str,
+    default: &str,
+) -> Result<T, Error> {
+    match optional(name, expected)? {
+        Some(value) => Ok(value),
+        None => default.parse().map_err(|error: T::Err| Error::Invalid { name, expected, why: error.to_string() }),
+    }
+}
+
 /// Reads a time in seconds, with fractions.
 ///
 /// # Errors
@@ -50,8 +68,11 @@ pub fn seconds_or(name: &'static str, default: Duration) -> Result<Duration, Err
     let expected = "a positive number of seconds, such as 0.5 or 3600";
     let Some(seconds) = optional::<f64>(name, expected)? else { return Ok(default) };
     match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        Ok(_) => Err(Error::Invalid { name, expected, why: "it is zero".to_owned() }),
+        Ok(duration) if duration.is_zero() => Err(Error::Invalid { name, expected, why: "it is zero".to_owned() }),
+        Ok(duration) if duration > TIME_MAX => {
+            Err(Error::Invalid { name, expected, why: "it is more than ten years".to_owned() })
+        }
+        Ok(duration) => Ok(duration),
         Err(error) => Err(Error::Invalid { name, expected, why: error.to_string() }),
     }
 }
@@ -66,6 +87,19 @@ pub fn secret(name: &'static str, expected: &'static str, length_min: usize) -> 
         return Err(Error::Invalid { name, expected, why: format!("it is shorter than {length_min} bytes") });
     }
     Ok(secret.into())
+}
+
+/// Reads where a process has its tables.
+///
+/// # Errors
+/// [`Error`] when it is missing or no URL of a Postgres database.
+pub fn database(name: &'static str) -> Result<SecretString, Error> {
+    let expected = "postgres://user:password@host/database";
+    let url: String = required(name, expected)?;
+    // What the parser says may quote the password.
+    let parsed = url.parse::<tokio_postgres::Config>().ok().filter(|config| !config.get_hosts().is_empty());
+    parsed.ok_or_else(|| Error::Invalid { name, expected, why: "it is no database URL".to_owned() })?;
+    Ok(url.into())
 }
 
 fn optional<T: FromStr<Err: Display>>(name: &'static str, expected: &'static str) -> Result<Option<T>, Error> {

@@ -24,8 +24,13 @@ impl Settings {
     /// # Errors
     /// [`super::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, super::settings::Error> {
+        let (name, expected) = ("TEMPORAL_ADDRESS", "host:port");
+        let address = super::settings::or(name, expected, "127.0.0.1:7233".to_owned())?;
+        if let Err(error) = Url::parse(&format!("http://{address}")) {
+            return Err(super::settings::Error::Invalid { name, expected, why: error.to_string() });
+        }
         Ok(Self {
-            address: super::settings::or("TEMPORAL_ADDRESS", "host:port", "127.0.0.1:7233".to_owned())?,
+            address,
             namespace: super::settings::or("TEMPORAL_NAMESPACE", "a namespace", "holdfast".to_owned())?,
         })
     }

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use process::{logs, shutdown, temporal};
+use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 use workers::{Setup, catalog, notification, payment};
 
@@ -27,8 +28,11 @@ enum Which {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let wanted = Arguments::parse().worker;
+async fn main() -> ExitCode {
+    logs::ended(run(Arguments::parse().worker).await)
+}
+
+async fn run(wanted: Which) -> anyhow::Result<()> {
     logs::start();
     let runs = |worker: Which| wanted == Which::All || wanted == worker;
     let catalog = runs(Which::Catalog).then(catalog::Settings::read).transpose()?;

@@ -15,7 +15,7 @@ use dev::{
 };
 use floor::Stages;
 use futures::{StreamExt, stream};
-use orchestrator::gateway::auth::{Auth, Caller, Role};
+use orchestrator::gateway::auth::{self, Auth, Caller, Role};
 use reqwest::{Client as Http, Method};
 use serde_json::{Value, json};
 use std::{
@@ -102,7 +102,11 @@ async fn run() {
 impl Bench {
     async fn new(stack: Stack) -> Self {
         let settings: HashMap<_, _> = stack.addresses.environment().into_iter().collect();
-        let auth = Auth::new(&settings["HOLDFAST_JWT_SECRET"].clone().into(), "holdfast", "holdfast");
+        let auth = Auth::new(&auth::Settings {
+            secret: settings["HOLDFAST_JWT_SECRET"].clone().into(),
+            issuer: "holdfast".to_owned(),
+            audience: "holdfast".to_owned(),
+        });
         let token = |subject: &str, role| {
             let caller = Caller { subject: subject.parse().unwrap(), roles: vec![role] };
             auth.token(&caller, Duration::from_hours(1)).unwrap()

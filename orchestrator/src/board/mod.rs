@@ -23,7 +23,7 @@ mod embedded {
 }
 
 /// Nobody who reads waits longer for the table; a reader has one second in all.
-const READ_WITHIN: Duration = Duration::from_millis(700);
+const READ_WITHIN: Duration = Duration::from_millis(400);
 /// A notification can be lost with its connection; then a waiting caller looks for itself after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
@@ -95,10 +95,11 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn holder(&self, system: &str, item: i64) -> Result<Option<Row>, Error> {
-        Ok(self.holders(system, &[item]).await?.into_iter().next())
+        // The newest: of one that has just been released, the last row may still be on its way.
+        Ok(self.holders(system, &[item]).await?.pop())
     }
 
-    /// The live bookings of some items; those that hold nothing yet are left out.
+    /// The live bookings of some items, oldest first; those that hold nothing yet are left out.
     ///
     /// # Errors
     /// [`Error`] when the board does not answer.
@@ -147,10 +148,11 @@ impl Board {
             let changed = watch.changed();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
-            match timeout_at(until, self.find(booking)).await {
-                Ok(Ok(row)) => known = row,
-                Ok(Err(error)) if known.is_none() => return Err(error),
-                Ok(Err(_)) | Err(_) => {}
+            // Looked at least once: a look has a limit of its own.
+            match self.find(booking).await {
+                Ok(row) => known = row,
+                Err(error) if known.is_none() => return Err(error),
+                Err(_) => {}
             }
             if known.as_ref().is_some_and(&wished) || Instant::now() >= until {
                 return Ok(known);

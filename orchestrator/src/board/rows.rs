@@ -141,7 +141,7 @@ pub(super) async fn holders(pool: &Pool, system: &str, items: &[i64]) -> Result<
     let select = client
         .prepare_cached(&format!(
             "select {COLUMNS} from bookings where system = $1 and item = any($2) and ending is null \
-             and times ? 'held'"
+             and times ? 'held' order by appeared"
         ))
         .await?;
     client.query(&select, &[&system, &items]).await?.iter().map(read).collect()

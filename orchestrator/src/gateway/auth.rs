@@ -85,6 +85,31 @@ struct Claims {
     exp: u64,
 }
 
+/// Whose tokens are accepted.
+pub struct Settings {
+    /// `HOLDFAST_JWT_SECRET`: what they are signed with.
+    pub secret: SecretString,
+    /// `HOLDFAST_JWT_ISSUER`: who signs them.
+    pub issuer: String,
+    /// `HOLDFAST_JWT_AUDIENCE`: for whom.
+    pub audience: String,
+}
+
+impl Settings {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// [`process::settings::Error`] for a variable that cannot be used.
+    pub fn read() -> Result<Self, process::settings::Error> {
+        use process::settings::{or, secret};
+        Ok(Self {
+            secret: secret("HOLDFAST_JWT_SECRET", "at least 32 random characters", 32)?,
+            issuer: or("HOLDFAST_JWT_ISSUER", "the issuer's name", "holdfast".to_owned())?,
+            audience: or("HOLDFAST_JWT_AUDIENCE", "the audience's name", "holdfast".to_owned())?,
+        })
+    }
+}
+
 /// Reads and makes tokens: JWT with HS256 and a shared secret.
 pub struct Auth {
     reading: DecodingKey,
@@ -97,7 +122,8 @@ pub struct Auth {
 impl Auth {
     /// Tokens of one issuer for one audience.
     #[must_use]
-    pub fn new(secret: &SecretString, issuer: &str, audience: &str) -> Self {
+    pub fn new(settings: &Settings) -> Self {
+        let Settings { secret, issuer, audience } = settings;
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = SKEW_SECONDS_MAX;
         validation.validate_nbf = true;

@@ -91,18 +91,21 @@ async fn create(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (before, limit) = call.page()?;
-    let text = |name: &str| call.query.get(name).filter(|text| !text.contains('\0')).cloned();
+    let text = |name: &str| match call.query.get(name) {
+        Some(text) if text.contains('\0') => Err(Problem::field(name, "text without NUL")),
+        other => Ok(other.cloned()),
+    };
     let item = match call.query.get("item").map(|item| item.parse()) {
         None => None,
         Some(Ok(item)) => Some(item),
         Some(Err(_)) => return Err(Problem::field("item", "the number of an item")),
     };
     let filter = Filter {
-        system: text("system"),
-        stage: text("stage"),
-        waiting_for: text("waiting_for"),
+        system: text("system")?,
+        stage: text("stage")?,
+        waiting_for: text("waiting_for")?,
         // Whoever does not see all sees their own.
-        customer: if call.caller.sees_all() { text("customer") } else { Some(call.caller.subject.to_string()) },
+        customer: if call.caller.sees_all() { text("customer")? } else { Some(call.caller.subject.to_string()) },
         item,
         before,
         limit,

@@ -131,6 +131,17 @@ impl Fields {
         Value::Object(self.0.clone()).to_string()
     }
 
+    /// Refuses fields that mean nothing here, where a misspelt one would do harm.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] for the first that is not among the known ones.
+    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        match self.0.keys().find(|field| !known.contains(&field.as_str())) {
+            None => Ok(()),
+            Some(field) => Err(Problem::field(field, &format!("no such field, only {}", known.join(", ")))),
+        }
+    }
+
     /// A whole number, sent as a number or as its digits.
     ///
     /// # Errors
@@ -149,22 +160,28 @@ impl Fields {
         number.filter(|number| range.contains(number)).ok_or_else(wrong).map(Some)
     }
 
-    /// Some text of 1 to `length_max` characters, without control characters.
+    /// Some text of 1 to `length_max` characters that can be seen.
     ///
     /// # Errors
     /// [`Code::InvalidField`] when it is something else.
     pub fn text(&self, field: &str, length_max: usize) -> Result<Option<String>, Problem> {
-        let good =
-            |text: &&String| (1..=length_max).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        let good = |text: &&String| {
+            (1..=length_max).contains(&text.chars().count()) && !text.trim().is_empty() && !text.chars().any(unseen)
+        };
         match self.0.get(field) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if good(&text) => Ok(Some(text.clone())),
             Some(_) => {
-                let expected = format!("text of 1 to {length_max} characters, without control characters");
+                let expected = format!("text of 1 to {length_max} visible characters");
                 Err(Problem::field(field, &expected))
             }
         }
     }
+}
+
+/// Control characters, and those that turn the direction of what stands around them.
+fn unseen(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A field that must be there.

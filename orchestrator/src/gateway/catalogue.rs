@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::time::Duration;
 use workflows::money::Money;
 
-const ANSWER_MAX: Duration = Duration::from_millis(800);
+/// A reader has one second in all, and looks at the board too.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+/// A start waits this long to hear whether the item is listed. Without, the saga finds out.
+const HINT_WITHIN: Duration = Duration::from_millis(200);
 /// Only an item's existence, its name for display and whether it is one of a kind are taken from memory: price and
 /// availability are decided where it is held.
 const REMEMBERED: Duration = Duration::from_mins(5);
@@ -86,10 +89,10 @@ impl Catalogue {
         if let Some(item) = self.items.get(&(system.to_owned(), number)).await {
             return Known::Listed(item);
         }
-        match self.find(system, number).await {
-            Ok(Some(item)) => Known::Listed(item),
-            Ok(None) => Known::Unlisted,
-            Err(_) => Known::Unsure,
+        match tokio::time::timeout(HINT_WITHIN, self.find(system, number)).await {
+            Ok(Ok(Some(item))) => Known::Listed(item),
+            Ok(Ok(None)) => Known::Unlisted,
+            Ok(Err(_)) | Err(_) => Known::Unsure,
         }
     }
 

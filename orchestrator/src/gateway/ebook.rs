@@ -7,7 +7,7 @@ use super::{
     Gateway,
     auth::Role,
     call::{Call, Fields, json, located, needed},
-    catalogue::{Change, Item, NewItem},
+    catalogue::{Change, Item, Known, NewItem},
     problem::{Code, Problem},
     routes::{Access, Route},
     start::{Begun, Launching, Wanted},
@@ -81,7 +81,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/ebook/rents",
         access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { list(&gateway, &call, rental).await }),
+        serve: |gateway, call| Box::pin(async move { list(&gateway, &call, "rents", rental).await }),
     },
     Route {
         method: Method::GET,
@@ -105,7 +105,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/ebook/payments",
         access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { list(&gateway, &call, payment).await }),
+        serve: |gateway, call| Box::pin(async move { list(&gateway, &call, "payments", payment).await }),
     },
     Route {
         method: Method::GET,
@@ -117,7 +117,7 @@ pub(super) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/ebook/dashboards",
         access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { list(&gateway, &call, dashboard).await }),
+        serve: |gateway, call| Box::pin(async move { list(&gateway, &call, "dashboards", dashboard).await }),
     },
     Route {
         method: Method::GET,
@@ -132,7 +132,7 @@ pub(super) const ROUTES: &[Route] = &[
 async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
     let name = needed(fields.text("bookName", 200)?, "bookName", "the book's title")?;
-    let price = needed(fee(&fields)?, "rentalFee", "a whole number of minor units, such as 3000")?;
+    let price = needed(fee(&fields, Currency::KRW)?, "rentalFee", "a whole number of minor units, such as 3000")?;
     let item = gateway.catalogue.register(SYSTEM, &NewItem { name, price, units: 1 }).await?;
     let location = format!("/ebook/books/{}", item.number);
     Ok(located(json(StatusCode::CREATED, &shown(&item, None, call)), &location))
@@ -140,10 +140,12 @@ async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 async fn edit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
-    let change = Change { name: fields.text("bookName", 200)?, price: fee(&fields)? };
+    fields.only(&["bookName", "rentalFee", "currency"])?;
     let number = call.number(0, Code::UnknownBook)?;
-    let item = gateway.catalogue.change(SYSTEM, number, &change).await?;
-    let item = item.ok_or_else(|| Problem::new(Code::UnknownBook))?;
+    let unknown = || Problem::new(Code::UnknownBook);
+    let before = gateway.catalogue.find(SYSTEM, number).await?.ok_or_else(unknown)?;
+    let change = Change { name: fields.text("bookName", 200)?, price: fee(&fields, before.price.currency())? };
+    let item = gateway.catalogue.change(SYSTEM, number, &change).await?.ok_or_else(unknown)?;
     Ok(json(StatusCode::OK, &with_holder(gateway, call, &item).await?))
 }
 
@@ -174,7 +176,14 @@ async fn with_holder(gateway: &Gateway, call: &Call, item: &Item) -> Result<Valu
 /// An administrator decides on the live booking of a book. `rentId` in the body makes it exact.
 async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Response, Problem> {
     let number = call.number(0, Code::UnknownBook)?;
-    let named = if call.body.is_empty() { None } else { call.fields()?.text("rentId", 36)? };
+    let named = if call.body.is_empty() {
+        None
+    } else {
+        // A misspelt name would decide on whoever has the book now.
+        let fields = call.fields()?;
+        fields.only(&["rentId"])?;
+        fields.text("rentId", 36)?
+    };
     let row = if let Some(id) = named {
         let id = id.parse().map_err(|_| Problem::field("rentId", "the id of a rental"))?;
         let row = gateway.booking(call, id, Some(SYSTEM)).await?;
@@ -185,7 +194,13 @@ async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Re
     } else {
         let holder = gateway.board.holder(SYSTEM, number).await;
         let holder = holder.map_err(|error| Problem::unavailable("the board", &error))?;
-        holder.ok_or_else(|| Problem::new(Code::NothingToDecide).with("item", number))?
+        match (holder, gateway.catalogue.known(SYSTEM, number).await) {
+            (Some(holder), _) => holder,
+            (None, Known::Unlisted) => return Err(Problem::new(Code::UnknownBook)),
+            (None, Known::Listed(_) | Known::Unsure) => {
+                return Err(Problem::new(Code::NothingToDecide).with("item", number));
+            }
+        }
     };
     let (repeatable, effect): (_, fn(&Row) -> bool) = match decision {
         Decision::Approve => ("decide-approve", |row| reached(row, Stage::Approved)),
@@ -224,7 +239,7 @@ pub(super) async fn rent(
     };
     match gateway.begin(call, wanted, accepted, launch).await? {
         Begun::Pending(booking) => {
-            let pending = json!({ "id": booking, "bookId": item, "status": "RENTED", "stage": "requested" });
+            let pending = json!({ "id": booking, "status": "RENTED", "stage": "requested" });
             Ok(located(json(StatusCode::ACCEPTED, &pending), &format!("/ebook/rents/{booking}")))
         }
         Begun::Known(row) if !accepted(&row) => Err(turned_back(&row)),
@@ -274,13 +289,13 @@ async fn own(gateway: &Gateway, call: &Call) -> Result<Row, Problem> {
     if row.customer == call.caller.subject { Ok(row) } else { Err(Problem::new(Code::Forbidden)) }
 }
 
-async fn list(gateway: &Gateway, call: &Call, show: fn(&Row) -> Value) -> Result<Response, Problem> {
+async fn list(gateway: &Gateway, call: &Call, name: &str, show: fn(&Row) -> Value) -> Result<Response, Problem> {
     let (before, limit) = call.page()?;
     let customer = (!call.caller.sees_all()).then(|| call.caller.subject.to_string());
     let filter = Filter { system: Some(SYSTEM.to_owned()), customer, before, limit, ..Filter::default() };
     let page = gateway.board.page(&filter).await.map_err(|error| Problem::unavailable("the board", &error))?;
     let rows: Vec<Value> = page.rows.iter().map(show).collect();
-    Ok(json(StatusCode::OK, &json!({ "rents": rows, "next": page.next })))
+    Ok(json(StatusCode::OK, &json!({ name: rows, "next": page.next })))
 }
 
 async fn one(gateway: &Gateway, call: &Call, show: fn(&Row) -> Value) -> Result<Response, Problem> {
@@ -290,15 +305,21 @@ async fn one(gateway: &Gateway, call: &Call, show: fn(&Row) -> Value) -> Result<
 
 // Words.
 
-fn fee(fields: &Fields) -> Result<Option<Money>, Problem> {
-    let Some(amount) = fields.number("rentalFee", 0..=AMOUNT_MAX_MINOR)? else { return Ok(None) };
+fn fee(fields: &Fields, usual: Currency) -> Result<Option<Money>, Problem> {
     let currency = match fields.text("currency", 3)? {
-        None => Currency::KRW,
-        Some(code) => {
-            Currency::from_code(&code).ok_or_else(|| Problem::field("currency", "an ISO 4217 code, such as KRW"))?
-        }
+        None => usual,
+        // Codes without digits stand for no money (metals, tests, nothing).
+        Some(code) => Currency::from_code(&code)
+            .filter(|currency| currency.exponent().is_some())
+            .ok_or_else(|| Problem::field("currency", "an ISO 4217 code of money, such as KRW"))?,
     };
-    Money::new(amount, currency).map(Some).map_err(|error| Problem::field("rentalFee", &error.to_string()))
+    match fields.number("rentalFee", 0..=AMOUNT_MAX_MINOR)? {
+        Some(amount) => {
+            Money::new(amount, currency).map(Some).map_err(|error| Problem::field("rentalFee", &error.to_string()))
+        }
+        None if currency == usual => Ok(None),
+        None => Err(Problem::field("rentalFee", "an amount in the currency that is given")),
+    }
 }
 
 fn reached(row: &Row, stage: Stage) -> bool {
@@ -335,16 +356,12 @@ fn rent_status(row: &Row) -> &'static str {
 }
 
 fn payment_status(row: &Row) -> &'static str {
-    if row.times.contains_key("refunded") {
-        "REFUNDED"
-    } else if reached(row, Stage::Paid) {
-        "PAID"
-    } else if row.reason.as_deref() == Some(payment::PAYMENT_DECLINED) {
-        "DECLINED"
-    } else if row.ending.is_some() {
-        "NONE"
-    } else {
-        "PENDING"
+    match &row.ending {
+        _ if row.times.contains_key("refunded") => "REFUNDED",
+        Some(Ending::Undone { reason }) if reason == payment::PAYMENT_DECLINED => "DECLINED",
+        Some(Ending::Undone { .. }) => "NONE",
+        Some(Ending::Completed) | None if reached(row, Stage::Paid) => "PAID",
+        Some(Ending::Completed) | None => "PENDING",
     }
 }
 

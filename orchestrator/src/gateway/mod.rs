@@ -25,7 +25,7 @@ use futures::{Stream, StreamExt};
 use problem::{Code, Problem};
 use secrecy::SecretString;
 use start::Turns;
-use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 use temporalio_client::Client;
 use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -38,24 +38,21 @@ use workflows::saga::Limits;
 
 /// The largest body, and how long it may take to arrive.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+const REQUESTS_MAX: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the gateway is told at the start.
 pub struct Settings {
     /// `HOLDFAST_HTTP`: where it listens. Loopback unless configured otherwise.
     pub http: SocketAddr,
-    /// `HOLDFAST_JWT_SECRET`: what tokens are signed with.
-    pub jwt_secret: SecretString,
-    /// `HOLDFAST_JWT_ISSUER`: who signs them.
-    pub jwt_issuer: String,
-    /// `HOLDFAST_JWT_AUDIENCE`: for whom.
-    pub jwt_audience: String,
+    /// Whose tokens are accepted.
+    pub auth: auth::Settings,
     /// `HOLDFAST_CATALOG_URL`: the catalog worker's HTTP side.
-    pub catalog_url: String,
+    pub catalog_url: reqwest::Url,
     /// `HOLDFAST_SERVICE_SECRET`: what we show there.
     pub service_secret: SecretString,
     /// `HOLDFAST_REQUESTS_IN_FLIGHT_MAX`: more are refused with 503.
-    pub requests_in_flight_max: usize,
+    pub requests_in_flight_max: NonZeroUsize,
     /// The limits new bookings are given.
     pub limits: Limits,
 }
@@ -66,16 +63,14 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, process::settings::Error> {
-        use process::settings::{or, seconds_or, secret};
+        use process::settings::{or, required_or, seconds_or, secret};
         let limits = Limits::default();
         Ok(Self {
             http: or("HOLDFAST_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
-            jwt_secret: secret("HOLDFAST_JWT_SECRET", "at least 32 random characters", 32)?,
-            jwt_issuer: or("HOLDFAST_JWT_ISSUER", "the issuer's name", "holdfast".to_owned())?,
-            jwt_audience: or("HOLDFAST_JWT_AUDIENCE", "the audience's name", "holdfast".to_owned())?,
-            catalog_url: or("HOLDFAST_CATALOG_URL", "a URL", "http://127.0.0.1:8181".to_owned())?,
+            auth: auth::Settings::read()?,
+            catalog_url: required_or("HOLDFAST_CATALOG_URL", "a URL", "http://127.0.0.1:8181")?,
             service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
-            requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number of requests", 512)?,
+            requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number from 1", REQUESTS_MAX)?,
             limits: Limits {
                 step: seconds_or("HOLDFAST_STEP_LIMIT_SECONDS", limits.step)?,
                 decision: seconds_or("HOLDFAST_DECISION_LIMIT_SECONDS", limits.decision)?,
@@ -109,11 +104,11 @@ impl Gateway {
         Ok(Self {
             temporal,
             board,
-            auth: Auth::new(&settings.jwt_secret, &settings.jwt_issuer, &settings.jwt_audience),
-            catalogue: Catalogue::new(&settings.catalog_url, &settings.service_secret)?,
+            auth: Auth::new(&settings.auth),
+            catalogue: Catalogue::new(settings.catalog_url.as_str(), &settings.service_secret)?,
             limits: settings.limits.clone(),
             turns: Turns::default(),
-            in_flight: Semaphore::new(settings.requests_in_flight_max),
+            in_flight: Semaphore::new(settings.requests_in_flight_max.get()),
             stop,
         })
     }
@@ -122,8 +117,7 @@ impl Gateway {
 /// Serves until told to stop, then finishes what runs.
 pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
     let stop = gateway.stop.clone();
-    let query =
-        warp::query::<BTreeMap<String, String>>().or_else(|_| async { Ok::<_, Infallible>((BTreeMap::new(),)) });
+    let query = warp::query::<Query>().map(Some).or_else(|_| async { Ok::<_, Infallible>((None,)) });
     let everything = warp::method()
         .and(warp::path::full())
         .and(query)
@@ -140,7 +134,7 @@ async fn answer(
     gateway: &Arc<Gateway>,
     method: &Method,
     path: &str,
-    query: BTreeMap<String, String>,
+    query: Option<Query>,
     headers: HeaderMap,
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
 ) -> Response {
@@ -157,11 +151,13 @@ async fn answer(
     response
 }
 
+type Query = BTreeMap<String, String>;
+
 /// A request that has found its route.
 struct Request {
     route: &'static Route,
     parameters: Vec<String>,
-    query: BTreeMap<String, String>,
+    query: Option<Query>,
     headers: HeaderMap,
     arrived: Instant,
 }
@@ -175,8 +171,10 @@ async fn serve_route(
     let authorization = headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
     let caller = gateway.auth.caller(authorization)?;
     route.access.admit(&caller)?;
-    let _place = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
     let body = tokio::time::timeout(BODY_WITHIN, read(body)).await.map_err(|_| Problem::new(Code::SlowBody))??;
+    // After the body: whoever sends slowly takes nobody's place.
+    let _place = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
+    let query = query.ok_or_else(|| Problem::field("query", "name=value pairs, percent-encoded"))?;
     let call = Call { caller, parameters, query, headers, body, arrived };
     (route.serve)(gateway.clone(), call).await
 }

@@ -7,18 +7,22 @@ use super::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::marker::PhantomData;
+use std::time::Duration;
 use temporalio_client::{
     UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecuteUpdateOptions,
     errors::{WorkflowInteractionError, WorkflowUpdateError},
 };
 use temporalio_common::UpdateDefinition;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::{BookingId, Row, Subject},
     saga::{self, Heard},
 };
+
+/// How soon a refusal's cause shows on the board.
+const QUICKER_WITHIN: Duration = Duration::from_millis(200);
 
 /// What a person says to a booking.
 pub struct Message<M> {
@@ -112,8 +116,13 @@ impl Gateway {
                 Ok(response)
             }
             Err(problem) => {
-                // Closed or too late: what does the board say now?
-                let now = self.row_when(row.booking, call.arrived, |_| true).await?.unwrap_or_else(|| row.clone());
+                // What was quicker may still be on its way to the board.
+                let until = match problem.code {
+                    Code::TooLate | Code::DecidedOtherwise => Instant::now() + QUICKER_WITHIN,
+                    _ => Instant::now(),
+                };
+                let newer = |now: &Row| now.version > row.version;
+                let now = self.row_when(row.booking, until, newer).await?.unwrap_or_else(|| row.clone());
                 if effect(&now) { Ok(show(&now)) } else { Err(problem.with("stage", now.stage)) }
             }
         }

@@ -61,6 +61,8 @@ async fn a_book_cannot_be_registered_with_a_wrong_field() {
         (json!({ "bookName": "x", "rentalFee": 1, "currency": "???" }), "currency"),
         (json!({ "bookName": "x".repeat(201), "rentalFee": 1 }), "bookName"),
         (json!({ "bookName": "x\u{0}", "rentalFee": 1 }), "bookName"),
+        (json!({ "bookName": "  ", "rentalFee": 1 }), "bookName"),
+        (json!({ "bookName": "x\u{202e}y", "rentalFee": 1 }), "bookName"),
     ];
     for (body, field) in wrong {
         let reply = world.post(&world.librarian, "/ebook/books", body.clone()).await;
@@ -140,6 +142,8 @@ async fn wrong_ids_cursors_and_headers_are_refused() {
         reply.assert_problem(400, "invalid_field");
         assert_eq!(reply.body["field"], query.split('=').next().unwrap());
     }
+    let reply = world.get(&world.member, "/bookings?stage=%00").await;
+    assert_eq!((reply.status.as_u16(), &reply.body["field"]), (400, &json!("stage")));
     for key in ["", "two words", &"k".repeat(201)] {
         let request = world.request(Method::POST, "/ebook/rents").bearer_auth(&world.member.token);
         let reply = world.send(request.header("idempotency-key", key).json(&json!({ "bookId": 1 }))).await;

@@ -4,17 +4,13 @@
 //! side; a suite that stops things starts a stack of its own.
 
 mod access;
+mod alone;
 mod dashboards;
-mod degraded;
 mod ebook;
 mod histories;
 mod input;
 mod keys;
-mod kills;
 mod kit;
-mod outages;
-mod own_stack;
 mod races;
-mod replicas;
 mod stuck;
 mod world;

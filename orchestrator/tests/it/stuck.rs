@@ -4,6 +4,9 @@ use crate::world::World;
 use dev::simulator::faults::Fault;
 use orchestrator::gateway::auth::Role;
 use serde_json::json;
+use std::time::Duration;
+use temporalio_client::WorkflowCancelOptions;
+use workflows::saga::Limits;
 
 /// P4, EB-W7: while the refund is refused the book stays with its booking.
 #[tokio::test]
@@ -38,4 +41,29 @@ async fn a_refused_refund_is_shown_as_stuck_keeps_the_book_and_ends_on_retry() {
     world.assert_agrees(&rental).await;
     assert_eq!(world.book_status(book).await, "POSSIBLE");
     world.post(&operator, &retry, json!({})).await.assert_problem(409, "not_stuck");
+}
+
+/// P4: "request cancellation" in Temporal's web UI neither stops a stuck booking nor makes it race.
+#[tokio::test]
+async fn a_stuck_booking_whose_workflow_is_cancelled_goes_on_trying_at_its_own_pace() {
+    let world = World::new();
+    let operator = world.person(&[Role::Operator]);
+    world.fault(Fault { refuse_refunds: true, times: Some(3), ..Fault::default() }).await;
+    let book = world.book().await;
+    let limits =
+        Limits { decision: Duration::from_millis(50), pause_max: Duration::from_hours(1), ..Limits::default() };
+    let rental = world.start(book, limits).await;
+    world.until(&rental, "stuck", |booking| booking["stage"] == "stuck").await;
+
+    let temporal = world.temporal().await;
+    let handle = temporal.get_workflow_handle::<temporalio_client::UntypedWorkflow>(format!("ebook/{rental}"));
+    handle.cancel(WorkflowCancelOptions::default()).await.unwrap();
+
+    let retry = format!("/stuck/{rental}/retry");
+    let told = async || world.post(&operator, &retry, json!({})).await.status.as_u16();
+    world.eventually("retried with success", told, |status| matches!(status, 200 | 409)).await;
+    assert_eq!(world.ended(&rental).await["reason"], "not_decided_in_time");
+    world.assert_agrees(&rental).await;
+    let events = world.events(&rental).await.len();
+    assert!(events < 200, "{events} events: it did not wait between its attempts");
 }

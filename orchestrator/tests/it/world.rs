@@ -8,7 +8,7 @@ use dev::{
         faults::Fault,
     },
 };
-use orchestrator::gateway::auth::{Auth, Caller, Role};
+use orchestrator::gateway::auth::{self, Auth, Caller, Role};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::{collections::HashMap, time::Duration};
@@ -26,6 +26,8 @@ use workflows::{
 
 /// How long something may take that should take a moment.
 pub const SOON: Duration = Duration::from_secs(30);
+/// How long something may take while parts are down and come back.
+pub const SETTLES_WITHIN: Duration = Duration::from_mins(2);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// A running stack, with a librarian and a member of this test's own.
@@ -89,7 +91,11 @@ impl World {
     /// Some other stack.
     pub fn at(addresses: &Addresses) -> Self {
         let settings: HashMap<_, _> = addresses.environment().into_iter().collect();
-        let auth = Auth::new(&settings["HOLDFAST_JWT_SECRET"].clone().into(), "holdfast", "holdfast");
+        let auth = Auth::new(&auth::Settings {
+            secret: settings["HOLDFAST_JWT_SECRET"].clone().into(),
+            issuer: "holdfast".to_owned(),
+            audience: "holdfast".to_owned(),
+        });
         let unique = Uuid::now_v7().simple().to_string();
         let librarian = person(&auth, &format!("librarian-{unique}"), &[Role::Admin]);
         let member = person(&auth, &format!("member-{unique}"), &[Role::Member]);
@@ -151,8 +157,8 @@ impl World {
     /// The same, at a price.
     pub async fn book_at(&self, fee: i64) -> i64 {
         let body = json!({ "bookName": "Hello, JAVA", "rentalFee": fee });
-        let reply = self.post(&self.librarian, "/ebook/books", body).await.assert_status(201);
-        reply.body["id"].as_i64().unwrap()
+        let register = || self.request(Method::POST, "/ebook/books").bearer_auth(&self.librarian.token).json(&body);
+        self.answered(register, |reply| reply.status == 201).await.body["id"].as_i64().unwrap()
     }
 
     /// The member asks for a book.
@@ -193,8 +199,24 @@ impl World {
     }
 
     pub async fn book_status(&self, book: i64) -> String {
-        let reply = self.get(&self.librarian, &format!("/ebook/books/{book}")).await.assert_status(200);
+        let path = format!("/ebook/books/{book}");
+        let look = || self.request(Method::GET, &path).bearer_auth(&self.librarian.token);
+        let reply = self.answered(look, |reply| reply.status == 200).await;
         reply.body["status"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a request until it is answered as wished: what nobody answers, or not in time, is sent again.
+    pub async fn answered(&self, request: impl Fn() -> RequestBuilder, wished: impl Fn(&Reply) -> bool) -> Reply {
+        let until = Instant::now() + SETTLES_WITHIN;
+        let mut pause = interval(LOOK_EVERY);
+        loop {
+            pause.tick().await;
+            let last = self.try_send(request()).await;
+            match last {
+                Some(reply) if wished(&reply) => return reply,
+                other => assert!(Instant::now() < until, "never answered as wished, last {other:?}"),
+            }
+        }
     }
 
     /// A booking as the board has it.

@@ -40,9 +40,9 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, process::settings::Error> {
-        use process::settings::{or, secret};
+        use process::settings::{database, or, secret};
         Ok(Self {
-            database: secret("HOLDFAST_CATALOG_DATABASE_URL", "postgres://user:password@host/database", 1)?,
+            database: database("HOLDFAST_CATALOG_DATABASE_URL")?,
             admin: or("HOLDFAST_CATALOG_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8191)))?,
             http: or("HOLDFAST_CATALOG_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8181)))?,
             service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,

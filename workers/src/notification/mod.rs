@@ -30,9 +30,9 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, process::settings::Error> {
-        use process::settings::{or, secret};
+        use process::settings::{database, or};
         Ok(Self {
-            database: secret("HOLDFAST_NOTIFICATION_DATABASE_URL", "postgres://user:password@host/database", 1)?,
+            database: database("HOLDFAST_NOTIFICATION_DATABASE_URL")?,
             admin: or("HOLDFAST_NOTIFICATION_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8193)))?,
         })
     }

@@ -47,7 +47,7 @@ pub(super) enum Standing {
     /// It was captured. In doubt: an earlier attempt may have refunded it already.
     Captured { captured: Captured, in_doubt: bool },
     /// It may have been captured.
-    InDoubt { intended_at: DateTime<Utc> },
+    InDoubt { sent_at: DateTime<Utc> },
 }
 
 struct Charge {
@@ -55,7 +55,7 @@ struct Charge {
     amount: Money,
     decline: Option<String>,
     reference: Option<String>,
-    intended_at: DateTime<Utc>,
+    sent_at: DateTime<Utc>,
 }
 
 impl Ledger {
@@ -90,6 +90,21 @@ impl Ledger {
             .await?;
         transaction.commit().await?;
         Ok(Opened::New)
+    }
+
+    /// Writes down that the provider is about to be asked again, unless a refund has closed the booking meanwhile.
+    pub(super) async fn resend(&self, booking: BookingId) -> Result<Option<ChargeAnswer>, Error> {
+        let booking = booking.0;
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        lock(&transaction, booking).await?;
+        let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
+        if charge.state != "intended" {
+            return Ok(Some(answer(&charge)));
+        }
+        transaction.execute("update charges set sent_at = now() where booking = $1", &[&booking]).await?;
+        transaction.commit().await?;
+        Ok(None)
     }
 
     /// Records the provider's answer to a charge, unless a refund has closed it meanwhile: then the refund deals with
@@ -143,7 +158,7 @@ impl Ledger {
                         let captured = Captured { reference, amount: charge.amount, refunded: false };
                         Standing::Captured { captured, in_doubt: charge.state == "refunding" }
                     }
-                    None => Standing::InDoubt { intended_at: charge.intended_at },
+                    None => Standing::InDoubt { sent_at: charge.sent_at },
                 })
             }
         };
@@ -194,7 +209,7 @@ impl Ledger {
 async fn find(transaction: &Transaction<'_>, booking: Uuid) -> Result<Option<Charge>, Error> {
     let select = transaction
         .prepare_cached(
-            "select state, amount_minor, currency, decline, provider_ref, intended_at from charges where booking = $1",
+            "select state, amount_minor, currency, decline, provider_ref, sent_at from charges where booking = $1",
         )
         .await?;
     let row = transaction.query_opt(&select, &[&booking]).await?;
@@ -207,7 +222,7 @@ fn charge(row: &Row) -> Result<Charge, Error> {
         amount: crate::store::money(row.get("amount_minor"), row.get("currency"))?,
         decline: row.get("decline"),
         reference: row.get("provider_ref"),
-        intended_at: row.get("intended_at"),
+        sent_at: row.get("sent_at"),
     })
 }
 

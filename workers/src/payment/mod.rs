@@ -36,7 +36,7 @@ pub struct Settings {
     /// `HOLDFAST_PAYMENT_ADMIN`: where health and metrics are served.
     pub admin: SocketAddr,
     /// `HOLDFAST_PAYMENT_PROVIDER_URL`: where the provider is.
-    pub provider_url: String,
+    pub provider_url: reqwest::Url,
 }
 
 impl Settings {
@@ -45,9 +45,9 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, process::settings::Error> {
-        use process::settings::{or, required, secret};
+        use process::settings::{database, or, required};
         Ok(Self {
-            database: secret("HOLDFAST_PAYMENT_DATABASE_URL", "postgres://user:password@host/database", 1)?,
+            database: database("HOLDFAST_PAYMENT_DATABASE_URL")?,
             admin: or("HOLDFAST_PAYMENT_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8192)))?,
             provider_url: required("HOLDFAST_PAYMENT_PROVIDER_URL", "the base URL of the payment provider")?,
         })
@@ -61,7 +61,7 @@ impl Settings {
 pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
     let ledger = Ledger::new(process::postgres::pool(&settings.database)?);
-    let desk = Desk { ledger, provider: Timed(Simulator::new(&settings.provider_url)?) };
+    let desk = Desk { ledger, provider: Timed(Simulator::new(settings.provider_url.as_str())?) };
     let options = WorkerOptions::new(payment::QUEUE)
         .register_activities(Activities { desk })
         .graceful_shutdown_period(GRACE)
@@ -115,8 +115,15 @@ impl<P: Provider> Desk<P> {
         // After a doubt the provider is asked first: it may have taken the money and lost the reply.
         let known = if in_doubt { self.provider.find(&order.key).await? } else { None };
         let charged = match known {
+            // Somebody gave it back there by hand: it is not ours to count on.
+            Some(captured) if captured.refunded => Charged::Declined { reason: "refunded_at_provider".to_owned() },
             Some(captured) => Charged::Captured(captured),
-            None => self.provider.charge(&order).await?,
+            None => {
+                if in_doubt && let Some(answer) = self.ledger.resend(request.booking).await? {
+                    return Ok(answer);
+                }
+                self.provider.charge(&order).await?
+            }
         };
         Ok(self.ledger.settle(request.booking, charged).await?)
     }
@@ -127,7 +134,7 @@ impl<P: Provider> Desk<P> {
     /// [`Unknown`]: ask again.
     pub async fn refund(&self, booking: BookingRef) -> Result<Settled, Unknown> {
         let booking = booking.booking;
-        // From here on no attempt at charging gets as far as the provider.
+        // From here on no attempt at charging begins. One that is on its way is refused by the provider, or found there.
         let standing = match self.ledger.begin_refund(booking).await? {
             Undoing::Answered(settled) => return Ok(settled),
             Undoing::Open(standing) => standing,
@@ -137,12 +144,12 @@ impl<P: Provider> Desk<P> {
             Standing::Captured { captured, in_doubt: false } => captured,
             // The provider may have refunded and lost its reply, or somebody did it there by hand.
             Standing::Captured { captured, in_doubt: true } => self.provider.find(&key).await?.unwrap_or(captured),
-            Standing::InDoubt { intended_at } => {
+            Standing::InDoubt { sent_at } => {
                 let captured = match self.provider.cancel(&key).await? {
                     Cancelled::Refused => None,
                     Cancelled::Captured(captured) => Some(captured),
                     Cancelled::Unsupported { settle_window } => match self.provider.find(&key).await? {
-                        None if chrono::Utc::now() < intended_at + settle_window => return Err(Unknown::Settling),
+                        None if chrono::Utc::now() < sent_at + settle_window => return Err(Unknown::Settling),
                         known => known,
                     },
                 };

@@ -215,6 +215,24 @@ async fn a_refused_refund_keeps_the_money_on_the_books_until_it_goes_through() {
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
 }
 
+/// Somebody gave the money back at the provider while its answer was lost: it is not counted as ours.
+#[tokio::test]
+async fn a_charge_that_was_refunded_at_the_provider_is_not_taken_for_paid() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+    process
+        .fault(Fault { operation: Some(Operation::Charge), after: Some(After::DropReply), ..Fault::default() })
+        .await;
+    desk.charge(&request(booking)).await.expect_err("the answer was lost");
+    let captured = process.client.find(&booking.to_string()).await.unwrap().unwrap();
+    process.client.refund(&booking.to_string(), &captured).await.unwrap();
+
+    let answer = desk.charge(&request(booking)).await.unwrap();
+
+    assert_eq!(answer, ChargeAnswer::Declined { reason: "refunded_at_provider".to_owned() });
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
+}
+
 /// A provider that cannot refuse a late charge.
 struct NoCancel {
     provider: Simulator,

@@ -18,7 +18,7 @@ pub struct Limits {
     /// One round of attempts at something that must be done.
     #[serde(with = "milliseconds")]
     pub round: Duration,
-    /// The longest pause between two rounds.
+    /// The longest pause between two rounds; it grows with the time it has taken so far.
     #[serde(with = "milliseconds")]
     pub pause_max: Duration,
     /// How long something that must be done may take before the booking is shown as stuck. It is tried on after that.
@@ -36,7 +36,7 @@ impl Default for Limits {
             step: hour * 6,
             decision: hour * 24 * 14,
             round: Duration::from_secs(20),
-            pause_max: Duration::from_mins(1),
+            pause_max: hour,
             undo_patience: Duration::from_mins(5),
             notice: hour * 24 * 3,
         }

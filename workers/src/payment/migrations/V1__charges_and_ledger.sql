@@ -19,6 +19,9 @@ create table charges (
     decline      text,
     provider_ref text,
     intended_at  timestamptz not null default now(),
+    -- When the provider was last about to be asked: where it cannot refuse a late charge, one may arrive for some time
+    -- after this.
+    sent_at      timestamptz not null default now(),
     settled_at   timestamptz,
     refunded_at  timestamptz
 );

@@ -5,25 +5,19 @@ use dev::{
     stack::{Part, Stack},
 };
 use std::path::PathBuf;
-use tokio::sync::{Mutex, MutexGuard};
-
-/// One at a time: this machine may be small.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A running stack, with each worker in a process of its own. Its folder goes with it, unless the test fails.
 pub struct OwnStack {
     pub stack: Stack,
     folder: PathBuf,
-    _turn: MutexGuard<'static, ()>,
 }
 
 impl OwnStack {
     pub async fn start() -> Self {
-        let turn = TURN.lock().await;
         let addresses = Addresses::free().unwrap();
         let folder = std::env::temp_dir().join(format!("holdfast-own-{}", addresses.postgres));
         let stack = Stack::start(&folder, addresses, Part::APART, |_| {}).await.unwrap();
-        Self { stack, folder, _turn: turn }
+        Self { stack, folder }
     }
 }
 

@@ -1,22 +1,16 @@
 //! Kills: every part is killed (SIGKILL) and started again in the middle of running rentals. Afterwards every booking has
 //! ended as it should, and all books agree.
 
-use crate::{
-    own_stack::OwnStack,
-    world::{Reply, World},
-};
+use super::own_stack::OwnStack;
+use crate::world::{Reply, SETTLES_WITHIN, World};
 use dev::stack::Part;
 use futures::future::join_all;
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, interval, timeout};
+use std::sync::Arc;
+use tokio::time::{Instant, timeout};
 
 const RENTALS: usize = 20;
-/// Long enough for the slowest way back: an attempt that was lost with its worker, and the pause before the next one.
-const SETTLES_WITHIN: Duration = Duration::from_mins(2);
-const PATIENCE: Duration = Duration::from_millis(100);
-
 /// What becomes of a rental.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Plan {
@@ -61,7 +55,7 @@ async fn whatever_is_killed_every_booking_ends_as_it_should() {
         for part in &victims {
             own.stack.run(*part).await.unwrap();
         }
-        let probe = drive(world.clone(), world_book(&world).await, Plan::Return).await;
+        let probe = drive(world.clone(), world.book().await, Plan::Return).await;
         let recovered = killed.elapsed();
 
         let rentals = timeout(SETTLES_WITHIN, join_all(drivers)).await.expect("every rental settles");
@@ -77,13 +71,6 @@ async fn whatever_is_killed_every_booking_ends_as_it_should() {
     }
 }
 
-/// Registering a book, too, may have to be repeated while parts come back.
-async fn world_book(world: &World) -> i64 {
-    let body = json!({ "bookName": "Hello, JAVA", "rentalFee": 3000 });
-    let request = || world.request(Method::POST, "/ebook/books").bearer_auth(&world.librarian.token).json(&body);
-    persist(world, request, |reply| reply.status == 201).await.body["id"].as_i64().unwrap()
-}
-
 async fn holders(world: &World, books: &[i64]) -> usize {
     let statuses = join_all(books.iter().map(|book| world.book_status(*book))).await;
     statuses.iter().filter(|status| *status != "POSSIBLE").count()
@@ -96,9 +83,9 @@ async fn drive(world: Arc<World>, book: i64, plan: Plan) -> String {
         let request = world.request(Method::POST, "/ebook/rents").bearer_auth(&world.member.token);
         request.header("idempotency-key", &key).json(&json!({ "bookId": book }))
     };
-    let rental = persist(&world, request, |reply| matches!(reply.status.as_u16(), 201 | 202)).await.id();
+    let rental = world.answered(request, |reply| matches!(reply.status.as_u16(), 201 | 202)).await.id();
     let look = || world.request(Method::GET, &format!("/bookings/{rental}")).bearer_auth(&world.member.token);
-    persist(&world, look, |reply| reply.body["stage"] == "paid").await;
+    world.answered(look, |reply| reply.body["stage"] == "paid").await;
 
     let say = |who: &str, path: String| world.request(Method::PATCH, &path).bearer_auth(who.to_owned());
     let heard = |reply: &Reply| matches!(reply.status.as_u16(), 200 | 202);
@@ -106,36 +93,22 @@ async fn drive(world: Arc<World>, book: i64, plan: Plan) -> String {
     match plan {
         Plan::Return => {
             let approve = || say(librarian, format!("/ebook/books/approve/{book}"));
-            persist(&world, approve, |reply| reply.status == 200).await;
-            persist(&world, || say(member, format!("/ebook/rents/return/{rental}")), heard).await;
+            world.answered(approve, |reply| reply.status == 200).await;
+            world.answered(|| say(member, format!("/ebook/rents/return/{rental}")), heard).await;
         }
         Plan::Reject => {
             let body = json!({ "rentId": rental });
             let reject = || say(librarian, format!("/ebook/books/reject/{book}")).json(&body);
-            persist(&world, reject, heard).await;
+            world.answered(reject, heard).await;
         }
         Plan::Cancel => {
-            persist(&world, || say(member, format!("/ebook/rents/cancel/{rental}")), heard).await;
+            world.answered(|| say(member, format!("/ebook/rents/cancel/{rental}")), heard).await;
         }
     }
-    let ended = persist(&world, look, |reply| reply.body["ending"].is_string()).await;
+    let ended = world.answered(look, |reply| reply.body["ending"].is_string()).await;
     let expected = if plan == Plan::Return { "completed" } else { "undone" };
     assert_eq!(ended.body["ending"], expected, "{plan:?}: {ended:?}");
     rental
-}
-
-/// Sends a request until it is answered as wished: what nobody answers is sent again.
-async fn persist(world: &World, request: impl Fn() -> RequestBuilder, wished: impl Fn(&Reply) -> bool) -> Reply {
-    let until = Instant::now() + SETTLES_WITHIN;
-    let mut pause = interval(PATIENCE);
-    loop {
-        pause.tick().await;
-        let last = world.try_send(request()).await;
-        match last {
-            Some(reply) if wished(&reply) => return reply,
-            other => assert!(Instant::now() < until, "never answered as wished, last {other:?}"),
-        }
-    }
 }
 
 async fn assert_told_once(world: &World, rental: &str, plan: Plan) {

@@ -1,7 +1,8 @@
 //! Degraded: parts that are slow or half gone. Nobody waits longer than the one second of the gateway, no booking stops, and
 //! what could not be written at once is written later, complete and in order.
 
-use crate::{own_stack::OwnStack, world::World};
+use super::own_stack::OwnStack;
+use crate::world::World;
 use dev::{
     simulator::faults::{Fault, Operation},
     stack::Part,

@@ -1,6 +1,7 @@
 //! Outages: parts of the system are stopped and started again. On a stack of its own.
 
-use crate::{own_stack::OwnStack, world::World};
+use super::own_stack::OwnStack;
+use crate::world::World;
 use dev::stack::{Part, Stack};
 use serde_json::json;
 

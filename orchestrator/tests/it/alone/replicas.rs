@@ -1,6 +1,7 @@
 //! Replicas: five workers of each kind and two orchestrators do what one of each does.
 
-use crate::{own_stack::OwnStack, world::World};
+use super::own_stack::OwnStack;
+use crate::world::World;
 use dev::stack::Part;
 use futures::{StreamExt, stream};
 

@@ -1,0 +1,8 @@
+//! Suites that stop things: each has a stack of its own, and runs alone (`make test` sees to that), so that what they
+//! measure is theirs.
+
+mod degraded;
+mod kills;
+mod outages;
+mod own_stack;
+mod replicas;
