@@ -9,7 +9,6 @@ use orchestrator::{
 };
 use process::{logs, settings, shutdown};
 use std::{process::ExitCode, time::Duration};
-use tokio_util::sync::CancellationToken;
 use workflows::booking::Subject;
 
 /// The booking orchestrator. Settings come from the environment: see .env.example.
@@ -49,15 +48,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve => {
             logs::start();
-            let stop = CancellationToken::new();
-            let asked = stop.clone();
-            tokio::spawn(async move {
-                if let Err(error) = shutdown::requested().await {
-                    tracing::error!(%error, "cannot listen for signals");
-                }
-                asked.cancel();
-            });
-            serve(Settings::read()?, stop).await
+            serve(Settings::read()?, shutdown::token()?).await
         }
         Command::Migrate => {
             logs::start();

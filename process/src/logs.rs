@@ -2,9 +2,9 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// What is kept at *warn* whatever `RUST_LOG` says: the engine's debug spans print payloads, and the migrations are told
+/// What is kept at *warn* whatever `RUST_LOG` says: the engine's debug spans print payloads, and migrations are told
 /// by us.
-const QUIET: &str = "temporalio_sdk_core=warn,temporalio_client=warn,refinery_core=warn";
+const QUIET: &str = "temporalio_sdk_core=warn,temporalio_client=warn,refinery_core=warn,tokio_postgres=warn";
 
 /// Starts logging.
 pub fn start() {

@@ -1,17 +1,23 @@
 //! An orderly end.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-/// Resolves when the process is asked to end (SIGTERM or SIGINT).
+/// A token that is cancelled when the process is asked to end (SIGTERM or SIGINT).
 ///
 /// # Errors
 /// When the operating system does not let us listen.
-pub async fn requested() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+pub fn token() -> std::io::Result<CancellationToken> {
+    let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    tokio::spawn(cancel_at_either(terminate, interrupt, stop.clone()));
+    Ok(stop)
+}
+
+async fn cancel_at_either(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    Ok(())
+    stop.cancel();
 }

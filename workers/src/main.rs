@@ -4,7 +4,6 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use process::{logs, shutdown, temporal};
 use std::process::ExitCode;
-use tokio_util::sync::CancellationToken;
 use workers::{Setup, catalog, notification, payment};
 
 /// Runs one of Holdfast's workers, or all of them in one process. Settings come from the environment: see .env.example.
@@ -39,14 +38,7 @@ async fn run(wanted: Which) -> anyhow::Result<()> {
     let payment = runs(Which::Payment).then(payment::Settings::read).transpose()?;
     let notification = runs(Which::Notification).then(notification::Settings::read).transpose()?;
 
-    let stop = CancellationToken::new();
-    let asked = stop.clone();
-    tokio::spawn(async move {
-        if let Err(error) = shutdown::requested().await {
-            tracing::error!(%error, "cannot listen for signals");
-        }
-        asked.cancel();
-    });
+    let stop = shutdown::token()?;
     let setup = Setup { temporal: temporal::connect(&temporal::Settings::read()?).await?, stop };
     // A worker's future is bound to this task: the SDK runs each on the task that started it.
     tokio::try_join!(

@@ -1,6 +1,6 @@
 //! What the workers' tables have in common: one error, one lock per booking.
 
-use deadpool_postgres::{PoolError, Transaction};
+use deadpool_postgres::{Client, PoolError, Transaction};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 use workflows::money::Money;
@@ -31,14 +31,15 @@ pub fn code(error: &Error) -> Option<&SqlState> {
     }
 }
 
-/// Makes everything about one booking happen in turn, until the transaction ends.
+/// Begins a transaction about one booking. Everything about a booking happens in turn: a second one waits for the first.
 ///
 /// # Errors
 /// [`Error`] when the database does not answer.
-pub async fn lock(transaction: &Transaction<'_>, booking: Uuid) -> Result<(), Error> {
+pub async fn begin(client: &mut Client, booking: Uuid) -> Result<Transaction<'_>, Error> {
+    let transaction = client.transaction().await?;
     let lock = transaction.prepare_cached("select pg_advisory_xact_lock(hashtextextended($1, 0))").await?;
     transaction.execute(&lock, &[&booking.to_string()]).await?;
-    Ok(())
+    Ok(transaction)
 }
 
 /// Reads an amount from its two columns.

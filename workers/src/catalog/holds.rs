@@ -5,7 +5,7 @@
 
 use crate::{
     metrics::HOLDS,
-    store::{self, Error, lock, money},
+    store::{self, Error, begin, money},
 };
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::{Row, error::SqlState};
@@ -56,8 +56,7 @@ const fn word(answer: &HoldAnswer) -> &'static str {
 pub async fn release(pool: &Pool, booking: BookingRef) -> Result<Settled, Error> {
     let booking = booking.booking.0;
     let mut client = pool.get().await?;
-    let transaction = client.transaction().await?;
-    lock(&transaction, booking).await?;
+    let transaction = begin(&mut client, booking).await?;
     let settled = match state(&transaction, booking).await?.as_deref() {
         Some("held" | "confirmed") => {
             let end = "update holds set state = 'released', released_at = now() where booking = $1";
@@ -84,8 +83,7 @@ pub async fn release(pool: &Pool, booking: BookingRef) -> Result<Settled, Error>
 pub async fn confirm(pool: &Pool, booking: BookingRef) -> Result<Settled, Error> {
     let booking = booking.booking.0;
     let mut client = pool.get().await?;
-    let transaction = client.transaction().await?;
-    lock(&transaction, booking).await?;
+    let transaction = begin(&mut client, booking).await?;
     let settled = match state(&transaction, booking).await?.as_deref() {
         Some("held") => {
             let confirm = "update holds set state = 'confirmed', confirmed_at = now() where booking = $1";
@@ -101,8 +99,7 @@ pub async fn confirm(pool: &Pool, booking: BookingRef) -> Result<Settled, Error>
 
 async fn try_hold(pool: &Pool, request: &HoldRequest) -> Result<HoldAnswer, Error> {
     let mut client = pool.get().await?;
-    let transaction = client.transaction().await?;
-    lock(&transaction, request.booking.0).await?;
+    let transaction = begin(&mut client, request.booking.0).await?;
     if let Some(answer) = first_answer(&transaction, request.booking.0).await? {
         return Ok(answer);
     }

@@ -4,7 +4,7 @@
 //! No transaction is open while the provider is called.
 
 use super::provider::{Captured, Charged};
-use crate::store::{Error, lock};
+use crate::store::{Error, begin};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::Row;
@@ -69,8 +69,7 @@ impl Ledger {
     pub(super) async fn open(&self, request: &ChargeRequest) -> Result<Opened, Error> {
         let booking = request.booking.0;
         let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        lock(&transaction, booking).await?;
+        let transaction = begin(&mut client, booking).await?;
         if let Some(charge) = find(&transaction, booking).await? {
             return Ok(match charge.state.as_str() {
                 "intended" => Opened::InDoubt,
@@ -96,8 +95,7 @@ impl Ledger {
     pub(super) async fn resend(&self, booking: BookingId) -> Result<Option<ChargeAnswer>, Error> {
         let booking = booking.0;
         let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        lock(&transaction, booking).await?;
+        let transaction = begin(&mut client, booking).await?;
         let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
         if charge.state != "intended" {
             return Ok(Some(answer(&charge)));
@@ -112,8 +110,7 @@ impl Ledger {
     pub(super) async fn settle(&self, booking: BookingId, charged: Charged) -> Result<ChargeAnswer, Error> {
         let booking = booking.0;
         let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        lock(&transaction, booking).await?;
+        let transaction = begin(&mut client, booking).await?;
         let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
         if charge.state != "intended" {
             return Ok(answer(&charge));
@@ -138,8 +135,7 @@ impl Ledger {
     pub(super) async fn begin_refund(&self, booking: BookingId) -> Result<Undoing, Error> {
         let booking = booking.0;
         let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        lock(&transaction, booking).await?;
+        let transaction = begin(&mut client, booking).await?;
         let Some(charge) = find(&transaction, booking).await? else {
             let close = "insert into charges (booking, amount_minor, currency, state, settled_at) \
                          values ($1, 0, 'XXX', 'voided', now())";
@@ -170,8 +166,7 @@ impl Ledger {
     pub(super) async fn record_capture(&self, booking: BookingId, captured: Captured) -> Result<Captured, Error> {
         let booking = booking.0;
         let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        lock(&transaction, booking).await?;
+        let transaction = begin(&mut client, booking).await?;
         let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
         if charge.reference.is_none() {
             capture(&transaction, booking, &charge, &captured, "refunding").await?;
@@ -184,8 +179,7 @@ impl Ledger {
     pub(super) async fn record_refund(&self, booking: BookingId) -> Result<Settled, Error> {
         let booking = booking.0;
         let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        lock(&transaction, booking).await?;
+        let transaction = begin(&mut client, booking).await?;
         let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
         if charge.state != "refunded" {
             let refunded = "update charges set state = 'refunded', refunded_at = now() where booking = $1";
