@@ -273,7 +273,10 @@ fn report(figures: &HashMap<Candidate, Figures>, bench: &Bench) -> String {
         let shown = if at == 2 { "(with the driver) " } else { "" };
         let _ = writeln!(text, "| processor time per rental, {name} | {mine:.1} ms | {shown}{theirs:.1} ms | |");
     }
-    let _ = writeln!(text, "\n| resident memory at the end | MiB |\n|---|---|");
+    let _ = writeln!(
+        text,
+        "\n| resident memory at the end (Postgres counts its shared buffers once for each connection) | MiB |\n|---|---|"
+    );
     for part in Part::TOGETHER {
         let memory = bench.stack.usage(*part).memory_bytes as f64 / 1_048_576.0;
         let _ = writeln!(text, "| {} | {memory:.0} |", part.name());
