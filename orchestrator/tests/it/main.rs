@@ -5,6 +5,7 @@
 
 mod access;
 mod alone;
+mod board;
 mod dashboards;
 mod ebook;
 mod histories;

@@ -23,6 +23,8 @@ async fn a_refused_refund_is_shown_as_stuck_keeps_the_book_and_ends_on_retry() {
     let stuck = world.until(&rental, "stuck", |booking| booking["stage"] == "stuck").await;
     assert_eq!(stuck["stuck_step"], "payment.refund");
     assert_eq!((&stuck["stuck_reason"], &stuck["waiting_for"]), (&json!("refund_refused"), &json!("operator")));
+    // EB-W7, also at the catalog itself: the hold stays until the money is back.
+    world.assert_agrees(&rental).await;
     World::new().rent(book).await.assert_problem(409, "book_already_rented");
     let listed = world.get(&operator, "/stuck").await.assert_status(200).body;
     assert!(listed["bookings"].as_array().unwrap().iter().any(|one| one["id"] == rental.as_str()), "{listed}");

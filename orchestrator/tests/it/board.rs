@@ -1,0 +1,78 @@
+//! The board by itself: rows only move forward, history has no gaps and no doubles, and whoever waits is woken.
+
+use crate::world::World;
+use chrono::Utc;
+use orchestrator::board::Board;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use workflows::booking::{BookingId, Item, Row};
+
+fn open(world: &World) -> Board {
+    let url = world.setting("HOLDFAST_BOARD_DATABASE_URL").to_owned().into();
+    Board::open(&url, CancellationToken::new()).unwrap()
+}
+
+/// The first versions of a booking, one stage each.
+fn versions(world: &World, stages: &[&str]) -> Vec<Row> {
+    let booking = BookingId(Uuid::now_v7());
+    let version = |(before, stage): (usize, &&str)| Row {
+        booking,
+        version: i32::try_from(before).unwrap() + 1,
+        system: "test".to_owned(),
+        stage: (*stage).to_owned(),
+        ending: None,
+        reason: None,
+        stuck_step: None,
+        stuck_reason: None,
+        customer: world.member.subject.parse().unwrap(),
+        item: Item { system: "test".to_owned(), number: 1 },
+        item_name: None,
+        price: None,
+        waiting_for: None,
+        deadline_at: None,
+        times: BTreeMap::new(),
+        fingerprint: None,
+        at: Utc::now(),
+    };
+    stages.iter().enumerate().map(version).collect()
+}
+
+#[tokio::test]
+async fn a_late_or_repeated_publication_changes_nothing() {
+    let world = World::new();
+    let board = open(&world);
+    let rows = versions(&world, &["requested", "held", "paid"]);
+    let booking = rows[0].booking;
+
+    // The far road carries all three, and the near one comes late with the first two, twice.
+    board.publish(&rows).await.unwrap();
+    for _ in 0..2 {
+        board.publish(&rows[..2]).await.unwrap();
+        board.publish(&rows[1..2]).await.unwrap();
+    }
+
+    let row = board.find(booking).await.unwrap().unwrap();
+    assert_eq!((row.version, row.stage.as_str()), (3, "paid"));
+    let timeline = board.timeline(booking).await.unwrap();
+    assert_eq!(timeline.iter().map(|change| change.version).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(timeline.is_sorted_by_key(|change| change.seq), "{timeline:?}");
+}
+
+/// Another replica publishes, this one waits.
+#[tokio::test]
+async fn whoever_waits_is_woken_by_another_replica() {
+    let world = World::new();
+    let (here, there) = (open(&world), open(&world));
+    let rows = versions(&world, &["requested", "held"]);
+    let booking = rows[0].booking;
+    let until = Instant::now() + crate::world::SOON;
+
+    let (row, ()) = tokio::join!(here.wait(booking, until, |row| row.version == 2), async {
+        there.publish(&rows[..1]).await.unwrap();
+        there.publish(&rows[1..]).await.unwrap();
+    });
+
+    assert_eq!(row.unwrap().unwrap().stage, "held");
+}
