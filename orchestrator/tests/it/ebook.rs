@@ -1,10 +1,15 @@
 //! The e-book rental as its first clients use it: the scenario scripts, call by call, and each requirement.
 
 use crate::world::World;
-use dev::simulator::faults::{After, Before, Fault, Operation};
+use dev::simulator::{
+    books::Status,
+    faults::{After, Before, Fault, Operation},
+};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
+use std::time::Duration;
+use workflows::saga::Limits;
 
 /// EB-F1, F2, F3, F4, F5, F6, F7, F10: script A.
 #[tokio::test]
@@ -276,6 +281,21 @@ async fn a_rental_cancelled_while_its_charge_is_in_doubt_keeps_no_money() {
         assert_eq!(booking["reason"], "cancelled", "{doubt:?}");
         world.assert_agrees(&rental).await;
     }
+}
+
+/// P1: the money was taken, and nobody ever said so. The undo was recorded before the step, so it goes back.
+#[tokio::test]
+async fn a_charge_that_is_never_answered_is_given_back() {
+    let world = World::new();
+    world.fault(Fault { operation: Some(Operation::Charge), after: Some(After::Error), ..Fault::default() }).await;
+    world.fault(Fault { operation: Some(Operation::Find), before: Some(Before::Error), ..Fault::default() }).await;
+
+    let limits = Limits { step: Duration::from_secs(3), ..Limits::default() };
+    let rental = world.start(world.book().await, limits).await;
+
+    assert_eq!(world.ended(&rental).await["reason"], "no_answer_in_time");
+    assert_eq!(world.provider(&rental).await[0].status, Status::Refunded);
+    world.assert_agrees(&rental).await;
 }
 
 /// EB-N3: a payment provider as slow as the load tests of old had it makes nobody wait, and nothing fails.
