@@ -1,7 +1,6 @@
 //! Problems: every refusal is an RFC 9457 document with a stable code. Each code has a paragraph in `docs/errors.md`.
 
 use serde_json::{Map, Value, json};
-use std::time::Duration;
 use warp::{
     http::{HeaderValue, StatusCode, header},
     reply::Response,
@@ -168,12 +167,6 @@ impl Problem {
         }
         response
     }
-}
-
-/// How long a caller should wait before it tries again, as a header value.
-#[must_use]
-pub fn seconds(wait: Duration) -> String {
-    wait.as_secs().max(1).to_string()
 }
 
 #[cfg(test)]

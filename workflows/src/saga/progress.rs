@@ -1,6 +1,6 @@
 //! What a booking knows of itself, and what people may tell it.
 
-use super::{Booking, stage};
+use super::stage;
 use crate::booking::{BookingId, Item, Party, Row, Subject};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -251,9 +251,4 @@ impl<S: Stage> From<S> for Milestone {
     fn from(stage: S) -> Self {
         Self::named(stage.name())
     }
-}
-
-/// Reads the present row of a booking.
-pub fn row<B: Booking>(booking: &B) -> &Row {
-    &booking.progress().row
 }
