@@ -42,6 +42,8 @@ pub struct Addresses {
     pub temporal_ui: u16,
     /// Temporal's metrics.
     pub temporal_metrics: u16,
+    /// Where tests ask for faults; nowhere in a stack that people use.
+    pub faults: Option<u16>,
 }
 
 impl Addresses {
@@ -83,6 +85,7 @@ impl Addresses {
             temporal: port("HOLDFAST_TEMPORAL_PORT", 7233)?,
             temporal_ui: port("HOLDFAST_TEMPORAL_UI_PORT", 8233)?,
             temporal_metrics: port("HOLDFAST_TEMPORAL_METRICS_PORT", 8234)?,
+            faults: None,
         })
     }
 
@@ -93,7 +96,7 @@ impl Addresses {
     pub fn free() -> anyhow::Result<Self> {
         // Held until all are chosen, so that no two are the same.
         let taken: Vec<TcpListener> =
-            (0..11).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>().context("no free port")?;
+            (0..12).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>().context("no free port")?;
         let mut ports = taken.iter().map(|listener| listener.local_addr().map(|address| address.port()));
         let mut port = || ports.next().context("no free port")?.context("no free port");
         let catalog_http = port()?;
@@ -110,6 +113,7 @@ impl Addresses {
             temporal: port()?,
             temporal_ui: port()?,
             temporal_metrics: port()?,
+            faults: Some(port()?),
         })
     }
 

@@ -220,9 +220,20 @@ impl Stack {
                 command.arg("--books").arg(self.state.join("simulator.jsonl"));
                 Ok(command)
             }
-            Part::Workers => ours("holdfast-worker", &["all"]),
+            Part::Workers => {
+                let mut command = ours("holdfast-worker", &["all"])?;
+                command.envs(at.faults.map(|port| ("HOLDFAST_FAULTS", format!("127.0.0.1:{port}"))));
+                Ok(command)
+            }
             Part::Catalog | Part::Payment | Part::Notification => ours("holdfast-worker", &[part.name()]),
-            Part::Orchestrator => ours("holdfast", &["serve"]),
+            Part::Orchestrator => {
+                let mut command = ours("holdfast", &["serve"])?;
+                if at.faults.is_some() {
+                    // Tests do not wait as long as people would.
+                    command.envs([("HOLDFAST_RECOVERY_SWEEP_SECONDS", "5"), ("HOLDFAST_RECOVERY_AGE_SECONDS", "2")]);
+                }
+                Ok(command)
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! Host: runs the sagas in this process, on the gateway's own connection, and keeps their board.
 
-use crate::board::{self, Board};
+use crate::{
+    board::{self, Board},
+    recovery::{self, Recovery},
+};
 use process::{admin::Readiness, temporal::Temporal};
 use std::time::Duration;
 use temporalio_sdk::{
@@ -8,7 +11,13 @@ use temporalio_sdk::{
     runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
 };
 use tokio_util::sync::CancellationToken;
-use workflows::{contracts, rental::Rental};
+use workflows::{
+    booking::BookingId,
+    contracts,
+    recovery::Sweep,
+    rental::Rental,
+    saga::{Booking, Limits},
+};
 
 /// How long running tasks may finish after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
@@ -18,6 +27,24 @@ const WORKFLOW_TASKS_MAX: usize = 200;
 const LOCAL_ACTIVITIES_MAX: usize = 200;
 const ACTIVITIES_MAX: usize = 50;
 
+/// A kind of saga.
+pub struct Kind {
+    /// Its system.
+    pub system: &'static str,
+    /// Its workflow type.
+    pub workflow: &'static str,
+}
+
+/// Every saga that is run here.
+pub const SAGAS: &[Kind] = &[Kind { system: Rental::SYSTEM, workflow: Rental::WORKFLOW }];
+
+/// What a workflow id stands for; `None` when it is not that of a booking.
+#[must_use]
+pub fn kind_of(workflow_id: &str) -> Option<(&'static Kind, BookingId)> {
+    let (system, booking) = workflow_id.split_once('/')?;
+    Some((SAGAS.iter().find(|kind| kind.system == system)?, booking.parse().ok()?))
+}
+
 /// Runs every saga until told to stop.
 ///
 /// # Errors
@@ -25,6 +52,7 @@ const ACTIVITIES_MAX: usize = 50;
 pub async fn run(
     temporal: &Temporal,
     board: Board,
+    limits: &Limits,
     readiness: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -37,7 +65,11 @@ pub async fn run(
         .build();
     let options = WorkerOptions::new(contracts::board::QUEUE)
         .register_workflow::<Rental>()?
-        .register_activities(board::Activities { board })
+        .register_workflow::<Sweep>()?
+        .register_activities(board::Activities { board: board.clone() })
+        .register_activities(recovery::Activities {
+            recovery: Recovery::new(temporal.client.clone(), board, limits.clone()),
+        })
         .tuner(slots)
         .sticky_queue_schedule_to_start_timeout(STICKY)
         .graceful_shutdown_period(GRACE)

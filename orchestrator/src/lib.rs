@@ -4,6 +4,7 @@ pub mod board;
 pub mod gateway;
 pub mod host;
 pub mod metrics;
+pub mod recovery;
 
 use anyhow::Context;
 use board::Board;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Where Temporal is.
     pub temporal: temporal::Settings,
+    /// How often lost sagas are looked for.
+    pub recovery: recovery::Settings,
     /// The gateway's.
     pub gateway: gateway::Settings,
 }
@@ -39,6 +42,7 @@ impl Settings {
             database: database("HOLDFAST_BOARD_DATABASE_URL")?,
             admin: or("HOLDFAST_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8190)))?,
             temporal: temporal::Settings::read()?,
+            recovery: recovery::Settings::read()?,
             gateway: gateway::Settings::read()?,
         })
     }
@@ -53,6 +57,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let board = Board::open(&settings.database, stop.clone())?;
     let temporal = temporal::connect(&settings.temporal).await?;
     let gateway = Arc::new(Gateway::new(&settings.gateway, temporal.client.clone(), board.clone(), stop.clone())?);
+    recovery::schedule(&temporal.client, settings.recovery).await?;
     let listener = admin::bind(settings.gateway.http).await?;
     let readiness = Readiness::default();
 
@@ -60,7 +65,9 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     // On a task of its own: the sagas' futures stay on this one, and must not wait for HTTP.
     let http = tokio::spawn(gateway::serve(gateway, listener));
     tokio::try_join!(
-        async { host::run(&temporal, board, readiness, stop).await.context("the sagas' host") },
+        async {
+            host::run(&temporal, board, &settings.gateway.limits, readiness, stop).await.context("the sagas' host")
+        },
         async { http.await.context("the gateway") },
         async { health.await.context("the admin port") },
     )?;

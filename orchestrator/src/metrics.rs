@@ -32,3 +32,9 @@ pub static TIME_IN_STAGE: LazyLock<HistogramVec> = LazyLock::new(|| {
     let help = "Time a booking spent at a stage before it went on to the next.";
     seconds("holdfast_stage_seconds", help, PATIENT, &["system", "stage"])
 });
+
+/// How often did the engine give a booking up before it had ended?
+pub static RECOVERIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Bookings taken over because their saga was terminated, failed, timed out or deleted.";
+    counter("holdfast_recoveries_total", help, &["system", "after"])
+});

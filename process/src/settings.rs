@@ -102,7 +102,11 @@ pub fn database(name: &'static str) -> Result<SecretString, Error> {
     Ok(url.into())
 }
 
-fn optional<T: FromStr<Err: Display>>(name: &'static str, expected: &'static str) -> Result<Option<T>, Error> {
+/// Reads a variable that may be absent.
+///
+/// # Errors
+/// [`Error::Invalid`] when it is set and does not parse.
+pub fn optional<T: FromStr<Err: Display>>(name: &'static str, expected: &'static str) -> Result<Option<T>, Error> {
     let invalid = |why: String| Error::Invalid { name, expected, why };
     match std::env::var(name) {
         Err(std::env::VarError::NotPresent) => Ok(None),

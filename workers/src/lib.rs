@@ -4,11 +4,13 @@
 //! types, so that they can be called without Temporal too.
 
 pub mod catalog;
+pub mod faults;
 pub mod metrics;
 pub mod notification;
 pub mod payment;
 pub mod store;
 
+use faults::Faults;
 use process::{
     admin::{self, Readiness},
     temporal::Temporal,
@@ -24,12 +26,17 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Setup {
     /// The connection to Temporal.
     pub temporal: Temporal,
+    /// What is to go wrong, in a test.
+    pub faults: Option<Faults>,
     /// Cancelled when the process is to end.
     pub stop: CancellationToken,
 }
 
 /// Polls a queue and serves the admin port until told to stop.
-async fn host(setup: &Setup, options: WorkerOptions, admin: SocketAddr) -> anyhow::Result<()> {
+async fn host(setup: &Setup, mut options: WorkerOptions, admin: SocketAddr) -> anyhow::Result<()> {
+    if let Some(faults) = &setup.faults {
+        options.activity_inbound_interceptor(faults.clone());
+    }
     let mut worker = Worker::new(&setup.temporal.runtime, setup.temporal.client.clone(), options)?;
     let shutdown = worker.shutdown_handle();
     let readiness = Readiness::default();

@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use process::{logs, shutdown, temporal};
-use std::process::ExitCode;
-use workers::{Setup, catalog, notification, payment};
+use process::{logs, settings::optional, shutdown, temporal};
+use std::{net::SocketAddr, process::ExitCode};
+use workers::{Setup, catalog, faults::Faults, notification, payment};
 
 /// Runs one of Holdfast's workers, or all of them in one process. Settings come from the environment: see .env.example.
 #[derive(Parser)]
@@ -39,7 +39,9 @@ async fn run(wanted: Which) -> anyhow::Result<()> {
     let notification = runs(Which::Notification).then(notification::Settings::read).transpose()?;
 
     let stop = shutdown::token()?;
-    let setup = Setup { temporal: temporal::connect(&temporal::Settings::read()?).await?, stop };
+    let faults_at: Option<SocketAddr> = optional("HOLDFAST_FAULTS", "address:port on loopback, for tests")?;
+    let faults = faults_at.map(|_| Faults::default());
+    let setup = Setup { temporal: temporal::connect(&temporal::Settings::read()?).await?, faults, stop };
     // A worker's future is bound to this task: the SDK runs each on the task that started it.
     tokio::try_join!(
         async {
@@ -53,6 +55,10 @@ async fn run(wanted: Which) -> anyhow::Result<()> {
         async {
             let Some(settings) = notification else { return Ok(()) };
             notification::run(settings, &setup).await.context("the notification worker")
+        },
+        async {
+            let (Some(faults), Some(address)) = (&setup.faults, faults_at) else { return Ok(()) };
+            faults.serve(address, setup.stop.clone()).await.context("faults on demand")
         },
     )?;
     Ok(())

@@ -5,6 +5,9 @@ use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 use workflows::money::Money;
 
+/// How much of what is open is listed at once.
+pub const OPEN_PAGE: i64 = 500;
+
 /// The database did not answer as it should. To an activity that means: not known yet, try again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -1,6 +1,6 @@
 //! The words every booking shares: its id, its customer, its item, who is waited for, how it ends.
 
-use crate::money::Money;
+use crate::{contracts::Move, money::Money};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -124,6 +124,21 @@ pub enum Ending {
     },
 }
 
+/// What a booking cannot get done, and what may be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// The step, by contract name.
+    pub step: String,
+    /// Why it cannot be done, when a worker said so: a stable code. Without, nobody has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The money that has to go back and has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_risk: Option<Money>,
+    /// What an operator may do about the step.
+    pub moves: Vec<Move>,
+}
+
 /// The state of a booking as people see it: one row of the board. `version` rises by one with every change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -141,12 +156,12 @@ pub struct Row {
     /// Why the booking was turned back: a stable code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The step that cannot finish, while the booking is stuck.
+    /// What it cannot get done, while it is stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stuck_step: Option<String>,
-    /// Why it cannot, when a worker said so: a stable code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stuck_reason: Option<String>,
+    pub stuck: Option<Stuck>,
+    /// It has passed its point of no return.
+    #[serde(default)]
+    pub committed: bool,
     /// Who booked.
     pub customer: Subject,
     /// What is booked.

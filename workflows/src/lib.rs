@@ -10,5 +10,6 @@
 pub mod booking;
 pub mod contracts;
 pub mod money;
+pub mod recovery;
 pub mod rental;
 pub mod saga;

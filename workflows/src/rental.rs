@@ -20,7 +20,10 @@
 use crate::{
     booking::{Ending, Party, Subject},
     contracts::{Contract as _, catalog, payment},
-    saga::{self, Booking, Heard, Opening, Progress, Refusal, Saga, Said, Stage as _, Stop, stage},
+    saga::{
+        self, Action, Booking, Foresight, Forward, Heard, Intervention, Opening, Progress, Refusal, Saga, Said,
+        Snapshot, Stage as _, Stop, Undoable, stage,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -88,6 +91,7 @@ pub struct Verdict {
     pub decision: Decision,
 }
 
+const WORKFLOW: &str = "ebook.rental";
 /// The reason of a rental that an administrator rejected.
 pub const REJECTED: &str = "rejected";
 /// The reason of a rental that nobody decided on in time.
@@ -104,7 +108,10 @@ pub struct Rental {
 
 impl Booking for Rental {
     const SYSTEM: &'static str = "ebook";
-    const UNDOABLE_STEPS: &'static [&'static str] = &[catalog::Hold::NAME, payment::Charge::NAME];
+    const WORKFLOW: &'static str = WORKFLOW;
+    const UNDOABLE_STEPS: &'static [Undoable<Self>] =
+        &[Undoable::of::<catalog::Hold, catalog::Release>(), Undoable::of::<payment::Charge, payment::Refund>()];
+    const FORWARD_STEPS: &'static [&'static str] = &[catalog::Confirm::NAME, catalog::Release::NAME];
     const ANNOUNCED: &'static [&'static str] =
         &[Stage::Paid.as_str(), Stage::Approved.as_str(), Stage::Returned.as_str(), stage::UNDONE];
 
@@ -118,7 +125,7 @@ impl Booking for Rental {
 }
 
 impl Rental {
-    async fn lend(saga: &mut Saga<Self>, request: RentalRequest) -> Result<(), Stop> {
+    async fn ask(saga: &mut Saga<Self>, request: RentalRequest) -> Result<(), Stop> {
         let book = saga.step(catalog::Hold, request.hold(), catalog::Release).await?;
         saga.describe(&book.name, book.price);
         saga.reach(Stage::Held).await;
@@ -127,11 +134,13 @@ impl Rental {
         saga.reach(Stage::Paid.waiting_for(Party::Administrator, Some(request.opening.limits.decision))).await;
 
         match saga.wait(Self::decision).await? {
-            Some(Decision::Approve) => {}
-            Some(Decision::Reject) => return Err(Stop::because(REJECTED)),
-            None => return Err(Stop::because(UNDECIDED)),
+            Some(Decision::Approve) => Ok(()),
+            Some(Decision::Reject) => Err(Stop::because(REJECTED)),
+            None => Err(Stop::because(UNDECIDED)),
         }
-        let mut lent = saga.commit();
+    }
+
+    async fn lend(lent: &mut Forward<'_, Self>) {
         // Without a limit: the member has paid, and a book that is out late is still theirs to bring back.
         lent.reach(Stage::Approved.waiting_for(Party::Customer, None)).await;
         lent.finish(catalog::Confirm).await;
@@ -140,7 +149,6 @@ impl Rental {
         // Released before it is shown as returned: whoever reads "returned" can rent it.
         lent.finish(catalog::Release).await;
         lent.reach(Stage::Returned.completes()).await;
-        Ok(())
     }
 
     fn decision(&self) -> Option<Decision> {
@@ -155,7 +163,9 @@ impl Rental {
             Some(decided) if decided == verdict.decision => Ok(()),
             Some(_) => Err(self.progress.refuse("decided_otherwise")),
             None if self.progress.is_at(Stage::Paid) => Ok(()),
-            None if self.progress.is_turning_back() => Err(self.progress.refuse("too_late")),
+            None if self.progress.is_turning_back() || self.progress.is_committed() => {
+                Err(self.progress.refuse("too_late"))
+            }
             None => Err(self.progress.refuse("not_paid_yet")),
         }
     }
@@ -168,17 +178,19 @@ impl Rental {
     }
 
     fn may_return(&self) -> Result<(), Refusal> {
-        match self.decision() {
-            Some(Decision::Approve) => Ok(()),
-            Some(Decision::Reject) | None => Err(self.progress.refuse("not_lent")),
-        }
+        if self.progress.is_committed() { Ok(()) } else { Err(self.progress.refuse("not_lent")) }
     }
 }
 
 impl RentalRequest {
     fn hold(&self) -> catalog::HoldRequest {
         let opening = &self.opening;
-        catalog::HoldRequest { booking: opening.booking, workflow: opening.workflow_id(), item: opening.item.clone() }
+        catalog::HoldRequest {
+            booking: opening.booking,
+            workflow: opening.workflow_id(),
+            item: opening.item.clone(),
+            period: None,
+        }
     }
 
     fn charge(&self, book: &catalog::Held) -> payment::ChargeRequest {
@@ -205,10 +217,10 @@ impl Rental {
     ///
     /// # Errors
     /// None: it ends as completed or undone, or stays open.
-    #[run(name = "ebook.rental")]
+    #[run(name = WORKFLOW)]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Ending> {
         let request = ctx.state(|rental| rental.request.clone());
-        saga::tell(ctx, async |saga| Self::lend(saga, request).await).await
+        saga::tell(ctx, async |saga| Self::ask(saga, request).await, Self::lend).await
     }
 
     /// An administrator approves or rejects. The first decision counts.
@@ -246,14 +258,27 @@ impl Rental {
         Ok(self.may_cancel()?)
     }
 
-    /// An operator asks to try at once what the booking is stuck at.
-    #[update(name = "retry")]
-    pub fn retry(&mut self, _: &mut SyncWorkflowContext<Self>, _said: Said) -> Heard {
-        self.progress.retry()
+    /// An operator does something about what the booking is stuck at.
+    #[update(name = "intervene")]
+    pub fn intervene(&mut self, _: &mut SyncWorkflowContext<Self>, intervention: Intervention) -> Heard {
+        self.progress.intervene(intervention)
     }
 
-    #[update_validator(retry)]
-    fn validate_retry(&self, _: &WorkflowContextView, _: &Said) -> Result<(), Refused> {
-        Ok(self.progress.may_retry()?)
+    #[update_validator(intervene)]
+    fn validate_intervene(&self, _: &WorkflowContextView, intervention: &Intervention) -> Result<(), Refused> {
+        self.progress.preview(&intervention.action)?;
+        Ok(())
+    }
+
+    /// What an intervention would do.
+    #[query(name = "foresee")]
+    pub fn foresee(&self, _: &WorkflowContextView, action: Action) -> Foresight {
+        self.progress.preview(&action).into()
+    }
+
+    /// Where the booking is, also when the board is behind.
+    #[query(name = "state")]
+    pub fn state(&self, _: &WorkflowContextView) -> Snapshot {
+        self.progress.snapshot()
     }
 }

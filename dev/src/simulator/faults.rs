@@ -99,8 +99,8 @@ impl Faults {
         self.lock().push(fault);
     }
 
-    pub(super) fn clear(&self) {
-        self.lock().clear();
+    pub(super) fn clear(&self, customer: &str) {
+        self.lock().retain(|fault| fault.customer.as_deref() != Some(customer));
     }
 
     /// The fault for this call, used up once.

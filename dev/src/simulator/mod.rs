@@ -8,7 +8,7 @@
 //! | `POST /charges/{key}/cancel` | refuses the key from now on, unless it was charged already: then says so |
 //! | `POST /charges/{key}/refund` | gives it back, once; 409 when it will not |
 //! | `GET /books` | every charge there ever was |
-//! | `PUT /faults`, `DELETE /faults` | misbehaves on purpose, see [`faults::Fault`] |
+//! | `PUT /faults`, `DELETE /faults/{customer}` | misbehaves on purpose, see [`faults::Fault`] |
 //!
 //! Like a real provider it remembers idempotency keys for a day only: after that, the same key is a new charge.
 //! The card `declined` and the amount 40200 are declined.
@@ -105,10 +105,12 @@ fn routes(simulator: Arc<Simulator>) -> impl Filter<Extract = (Response,), Error
             StatusCode::NO_CONTENT.into_response()
         },
     );
-    let clear = warp::path!("faults").and(warp::delete()).and(with).map(|simulator: Arc<Simulator>| {
-        simulator.faults.clear();
-        StatusCode::NO_CONTENT.into_response()
-    });
+    let clear = warp::path!("faults" / String).and(warp::delete()).and(with).map(
+        |customer: String, simulator: Arc<Simulator>| {
+            simulator.faults.clear(&customer);
+            StatusCode::NO_CONTENT.into_response()
+        },
+    );
     let health = warp::path!("health" / "ready").map(|| StatusCode::OK.into_response());
     charge
         .or(find)

@@ -15,6 +15,6 @@ pub(crate) struct Activities {
 impl Activities {
     #[activity(definition = Publish)]
     async fn publish(self: Arc<Self>, _: ActivityContext, rows: Rows) -> Result<(), ActivityError> {
-        Ok(self.board.publish(&rows.rows).await?)
+        Ok(self.board.publish(&rows).await?)
     }
 }

@@ -8,7 +8,7 @@ mod feed;
 mod rows;
 
 pub(crate) use activities::Activities;
-pub use rows::{Change, Filter, Page};
+pub use rows::{Change, Filter, Intervention, Interventions, Page};
 
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
@@ -16,7 +16,11 @@ use secrecy::SecretString;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use workflows::booking::{BookingId, Row};
+use uuid::Uuid;
+use workflows::{
+    booking::{BookingId, Row},
+    contracts::board::Rows,
+};
 
 mod embedded {
     refinery::embed_migrations!("src/board/migrations");
@@ -70,13 +74,13 @@ impl Board {
         Ok(Self { pool: process::postgres::pool(url)?, feed })
     }
 
-    /// Writes the rows a booking has not seen acknowledged, and wakes whoever waits for it.
+    /// Writes what a booking has not seen acknowledged, and wakes whoever waits for it.
     ///
     /// # Errors
     /// [`Error`]: it is not known whether they were written.
-    pub async fn publish(&self, rows: &[Row]) -> Result<(), Error> {
-        rows::publish(&self.pool, rows).await?;
-        if let Some(row) = rows.last() {
+    pub async fn publish(&self, news: &Rows) -> Result<(), Error> {
+        rows::publish(&self.pool, news).await?;
+        if let Some(row) = news.rows.last() {
             self.feed.wake(row.booking);
         }
         Ok(())
@@ -113,6 +117,31 @@ impl Board {
     /// [`Error`] when the board does not answer.
     pub async fn page(&self, filter: &Filter) -> Result<Page, Error> {
         within(rows::page(&self.pool, filter)).await
+    }
+
+    /// How many bookings a filter chooses.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn count(&self, filter: &Filter) -> Result<i64, Error> {
+        within(rows::count_of(&self.pool, filter)).await
+    }
+
+    /// The rows of some bookings, in no order; those without a row are left out.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn all_of(&self, bookings: &[BookingId]) -> Result<Vec<Row>, Error> {
+        let bookings: Vec<Uuid> = bookings.iter().map(|booking| booking.0).collect();
+        rows::all_of(&self.pool, &bookings).await
+    }
+
+    /// What operators have done, newest first.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn interventions(&self, wanted: &Interventions) -> Result<Vec<Intervention>, Error> {
+        within(rows::interventions(&self.pool, wanted)).await
     }
 
     /// Every version of a booking, oldest first.

@@ -7,10 +7,13 @@ use deadpool_postgres::Pool;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql};
+use uuid::Uuid;
 use workflows::{
-    booking::{BookingId, Ending, Item, Party, Row},
+    booking::{BookingId, Ending, Item, Party, Row, Stuck},
+    contracts::board::Rows,
     money::Money,
+    saga::{Action, Audit},
 };
 
 const CHANGES_MAX: i64 = 100;
@@ -28,10 +31,67 @@ pub struct Filter {
     pub customer: Option<String>,
     /// Of this item.
     pub item: Option<i64>,
+    /// Stuck at this step.
+    pub step: Option<String>,
+    /// Stuck for this reason; `no_answer` where no worker gave one.
+    pub cause: Option<String>,
     /// Older than this place in the list.
     pub before: Option<i64>,
     /// How many at most.
     pub limit: i64,
+}
+
+impl Filter {
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
+        [
+            &self.system,
+            &self.stage,
+            &self.waiting_for,
+            &self.customer,
+            &self.item,
+            &self.step,
+            &self.cause,
+            &self.before,
+        ]
+    }
+}
+
+/// Which interventions to list, newest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Interventions {
+    /// Of this booking.
+    pub booking: Option<BookingId>,
+    /// Before this place in the list.
+    pub before: Option<i64>,
+    /// How many at most.
+    pub limit: i64,
+}
+
+/// What an operator did to a stuck booking.
+#[derive(Clone, Debug, Serialize)]
+pub struct Intervention {
+    /// Its place in the list.
+    pub place: i64,
+    /// To which booking.
+    pub booking: BookingId,
+    /// When it was carried out.
+    pub at: DateTime<Utc>,
+    /// Who.
+    pub by: String,
+    /// The move.
+    #[serde(rename = "move")]
+    pub action: String,
+    /// Why, in their words.
+    pub reason: String,
+    /// The caller's idempotency key.
+    #[serde(skip)]
+    pub key: Option<String>,
+    /// The reference, or the amount.
+    pub details: Value,
+    /// What was open before.
+    pub before: Option<Value>,
+    /// What was open after.
+    pub after: Option<Value>,
 }
 
 /// Some bookings, newest first.
@@ -66,15 +126,18 @@ pub struct Change {
     pub at: DateTime<Utc>,
 }
 
-// Everything in one statement, so that history and row agree whatever happens, and only the newest version of a booking
-// ever reaches its row. The notification goes out with the commit. What comes back is what is new, with how long the
-// booking had been at the stage before.
+// Everything in one statement, so that history, row and the record of interventions agree whatever happens, and only the
+// newest version of a booking ever reaches its row. A booking that has ended does not change: what a saga that is gone
+// left on its way comes too late. The notification goes out with the commit. What comes back is what is new, with how
+// long the booking had been at the stage before.
 const PUBLISH: &str = "
     with incoming as (
-        select * from jsonb_to_recordset($1) as r (
-            booking uuid, version integer, system text, stage text, ending text, reason text, stuck_step text,
-            stuck_reason text, customer text, item bigint, item_name text, price_minor bigint, currency text,
+        select r.* from jsonb_to_recordset($1) as r (
+            booking uuid, version integer, system text, stage text, ending text, reason text, stuck jsonb,
+            committed boolean, customer text, item bigint, item_name text, price_minor bigint, currency text,
             waiting_for text, deadline_at timestamptz, times jsonb, fingerprint text, at timestamptz)
+        where not exists (select from bookings b
+            where b.booking = r.booking and b.ending is not null and b.version < r.version)
     ), told as (
         insert into history (booking, version, system, stage, ending, reason, customer, waiting_for, at)
         select booking, version, system, stage, ending, reason, customer, waiting_for, at
@@ -82,15 +145,22 @@ const PUBLISH: &str = "
         on conflict (booking, version) do nothing
         returning booking, version, system, stage, ending, reason, at
     ), shown as (
-        insert into bookings (booking, version, system, stage, ending, reason, stuck_step, stuck_reason, customer, item,
+        insert into bookings (booking, version, system, stage, ending, reason, stuck, committed, customer, item,
             item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at)
         select * from incoming order by version desc limit 1
         on conflict (booking) do update set
             version = excluded.version, stage = excluded.stage, ending = excluded.ending, reason = excluded.reason,
-            stuck_step = excluded.stuck_step, stuck_reason = excluded.stuck_reason, item_name = excluded.item_name,
-            price_minor = excluded.price_minor, currency = excluded.currency, waiting_for = excluded.waiting_for,
-            deadline_at = excluded.deadline_at, times = excluded.times, at = excluded.at
-        where bookings.version < excluded.version
+            stuck = excluded.stuck, committed = excluded.committed, item = excluded.item,
+            item_name = excluded.item_name, price_minor = excluded.price_minor, currency = excluded.currency,
+            waiting_for = excluded.waiting_for, deadline_at = excluded.deadline_at, times = excluded.times,
+            at = excluded.at
+        where bookings.version < excluded.version and bookings.ending is null
+    ), recorded as (
+        insert into interventions (booking, version, number, at, by, move, reason, key, details, before, after)
+        select * from jsonb_to_recordset($3) as a (
+            booking uuid, version integer, number integer, at timestamptz, by text, move text, reason text, key text,
+            details jsonb, before jsonb, after jsonb)
+        on conflict do nothing
     )
     select t.system, t.stage, t.ending, t.reason, earlier.stage as earlier_stage,
         extract(epoch from t.at - earlier.at)::float8 as seconds, pg_notify($2, t.booking::text)
@@ -101,16 +171,25 @@ const PUBLISH: &str = "
         limit 1
     ) earlier on true";
 
-const COLUMNS: &str = "booking, version, appeared, system, stage, ending, reason, stuck_step, stuck_reason, customer, \
-    item, item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at";
+const COLUMNS: &str = "booking, version, appeared, system, stage, ending, reason, stuck, committed, customer, item, \
+    item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at";
 
 const CHANGE: &str = "seq, booking, version, system, stage, ending, reason, waiting_for, at";
 
-pub(super) async fn publish(pool: &Pool, rows: &[Row]) -> Result<(), Error> {
+const INTERVENTION: &str = "booking, appeared, at, by, move, reason, key, details, before, after";
+
+// What a page of bookings is chosen by; $1 to $8.
+const CHOSEN: &str = "($1::text is null or system = $1) and ($2::text is null or stage = $2) \
+    and ($3::text is null or waiting_for = $3) and ($4::text is null or customer = $4) \
+    and ($5::bigint is null or item = $5) and ($6::text is null or stuck->>'step' = $6) \
+    and ($7::text is null or coalesce(stuck->>'reason', 'no_answer') = $7) and ($8::bigint is null or appeared < $8)";
+
+pub(super) async fn publish(pool: &Pool, news: &Rows) -> Result<(), Error> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(PUBLISH).await?;
-    let rows: Vec<Value> = rows.iter().map(record).collect();
-    for new in client.query(&statement, &[&Json(rows), &CHANNEL]).await? {
+    let rows: Vec<Value> = news.rows.iter().map(record).collect();
+    let audits: Vec<Value> = news.audits.iter().map(record_audit).collect();
+    for new in client.query(&statement, &[&Json(rows), &CHANNEL, &Json(audits)]).await? {
         count(&new);
     }
     Ok(())
@@ -147,34 +226,56 @@ pub(super) async fn holders(pool: &Pool, system: &str, items: &[i64]) -> Result<
     client.query(&select, &[&system, &items]).await?.iter().map(read).collect()
 }
 
+pub(super) async fn all_of(pool: &Pool, bookings: &[Uuid]) -> Result<Vec<Row>, Error> {
+    let client = pool.get().await?;
+    let select = client.prepare_cached(&format!("select {COLUMNS} from bookings where booking = any($1)")).await?;
+    client.query(&select, &[&bookings]).await?.iter().map(read).collect()
+}
+
 pub(super) async fn page(pool: &Pool, filter: &Filter) -> Result<Page, Error> {
     let client = pool.get().await?;
     let select = client
-        .prepare_cached(&format!(
-            "select {COLUMNS} from bookings where ($1::text is null or system = $1) and ($2::text is null or stage = $2) \
-             and ($3::text is null or waiting_for = $3) and ($4::text is null or customer = $4) \
-             and ($5::bigint is null or item = $5) and ($6::bigint is null or appeared < $6) \
-             order by appeared desc limit $7"
-        ))
+        .prepare_cached(&format!("select {COLUMNS} from bookings where {CHOSEN} order by appeared desc limit $9"))
         .await?;
     // One more than asked for tells whether there is another page.
-    let rows = client
-        .query(
-            &select,
-            &[
-                &filter.system,
-                &filter.stage,
-                &filter.waiting_for,
-                &filter.customer,
-                &filter.item,
-                &filter.before,
-                &(filter.limit + 1),
-            ],
-        )
-        .await?;
+    let limit = filter.limit + 1;
+    let mut parameters = filter.parameters().to_vec();
+    parameters.push(&limit);
+    let rows = client.query(&select, &parameters).await?;
     let shown = &rows[..rows.len().min(usize::try_from(filter.limit).unwrap_or(usize::MAX))];
     let next = if rows.len() > shown.len() { shown.last().map(|row| row.get("appeared")) } else { None };
     Ok(Page { rows: shown.iter().map(read).collect::<Result<_, _>>()?, next })
+}
+
+pub(super) async fn count_of(pool: &Pool, filter: &Filter) -> Result<i64, Error> {
+    let client = pool.get().await?;
+    let select = client.prepare_cached(&format!("select count(*) from bookings where {CHOSEN}")).await?;
+    Ok(client.query_one(&select, &filter.parameters()).await?.get(0))
+}
+
+pub(super) async fn interventions(pool: &Pool, wanted: &Interventions) -> Result<Vec<Intervention>, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(&format!(
+            "select {INTERVENTION} from interventions where ($1::uuid is null or booking = $1) \
+             and ($2::bigint is null or appeared < $2) order by appeared desc limit $3"
+        ))
+        .await?;
+    let booking = wanted.booking.map(|booking| booking.0);
+    let rows = client.query(&select, &[&booking, &wanted.before, &wanted.limit]).await?;
+    let intervention = |row: &tokio_postgres::Row| Intervention {
+        place: row.get("appeared"),
+        booking: BookingId(row.get("booking")),
+        at: row.get("at"),
+        by: row.get("by"),
+        action: row.get("move"),
+        reason: row.get("reason"),
+        key: row.get("key"),
+        details: row.get("details"),
+        before: row.get("before"),
+        after: row.get("after"),
+    };
+    Ok(rows.iter().map(intervention).collect())
 }
 
 pub(super) async fn timeline(pool: &Pool, booking: BookingId) -> Result<Vec<Change>, Error> {
@@ -203,12 +304,26 @@ fn record(row: &Row) -> Value {
             Ending::Completed => "completed",
             Ending::Undone { .. } => "undone",
         }),
-        "reason": row.reason, "stuck_step": row.stuck_step, "stuck_reason": row.stuck_reason,
+        "reason": row.reason, "stuck": row.stuck, "committed": row.committed,
         "customer": row.customer, "item": row.item.number, "item_name": row.item_name,
         "price_minor": row.price.map(Money::amount_minor),
         "currency": row.price.map(|price| price.currency().code()),
         "waiting_for": row.waiting_for, "deadline_at": row.deadline_at, "times": row.times,
         "fingerprint": row.fingerprint, "at": row.at,
+    })
+}
+
+fn record_audit(audit: &Audit) -> Value {
+    let Audit { booking, number, version, at, intervention, before, after } = audit;
+    let details = match &intervention.action {
+        Action::Retry | Action::Skip => serde_json::json!({}),
+        Action::Resolve { reference } => serde_json::json!({ "reference": reference }),
+        Action::WriteOff { amount } => serde_json::json!({ "amount": amount }),
+    };
+    serde_json::json!({
+        "booking": booking, "number": number, "version": version, "at": at, "by": intervention.by,
+        "move": intervention.action.kind().as_str(), "reason": intervention.reason, "key": intervention.key,
+        "details": details, "before": before, "after": after,
     })
 }
 
@@ -235,8 +350,8 @@ fn read(row: &tokio_postgres::Row) -> Result<Row, Error> {
         stage: row.get("stage"),
         ending,
         reason,
-        stuck_step: row.get("stuck_step"),
-        stuck_reason: row.get("stuck_reason"),
+        stuck: row.get::<_, Option<Json<Stuck>>>("stuck").map(|Json(stuck)| stuck),
+        committed: row.get("committed"),
         customer: row.get::<_, String>("customer").try_into().map_err(|_| Error::Corrupt("customer"))?,
         item: Item { system: system.clone(), number: row.get("item") },
         system,

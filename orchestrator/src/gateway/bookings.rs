@@ -1,14 +1,13 @@
 //! What all systems share: the uniform way to start a booking, the board as people and programs read it, what waits for
-//! whom, and what is stuck.
+//! whom.
 
 use super::{
     Gateway,
     auth::Role,
     call::{Call, json},
     ebook,
-    problem::{Code, Problem},
+    problem::Problem,
     routes::{Access, Route},
-    talk::Message,
 };
 use crate::board::Filter;
 use futures::{StreamExt, stream};
@@ -24,17 +23,12 @@ use warp::{
     reply::Response,
     sse::{self, Event},
 };
-use workflows::{
-    booking::{Ending, Party, Row},
-    saga::{Said, stage},
-};
+use workflows::booking::{Ending, Party, Row};
 
 /// A feed ends after this time; the reader comes back with `Last-Event-ID`.
 const FEED_LASTS: Duration = Duration::from_mins(5);
 const FEED_AHEAD_MAX: usize = 100;
 const FEED_LOOKS: Duration = Duration::from_secs(2);
-
-const OPERATORS: Access = Access::Any(&[Role::Operator]);
 
 pub(super) const ROUTES: &[Route] = &[
     Route {
@@ -67,18 +61,6 @@ pub(super) const ROUTES: &[Route] = &[
         access: Access::SignedIn,
         serve: |gateway, call| Box::pin(async move { inbox(&gateway, &call).await }),
     },
-    Route {
-        method: Method::GET,
-        path: "/stuck",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { stuck(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/stuck/{}/retry",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { retry(&gateway, &call).await }),
-    },
 ];
 
 async fn create(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -91,24 +73,21 @@ async fn create(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (before, limit) = call.page()?;
-    let text = |name: &str| match call.query.get(name) {
-        Some(text) if text.contains('\0') => Err(Problem::field(name, "text without NUL")),
-        other => Ok(other.cloned()),
-    };
     let item = match call.query.get("item").map(|item| item.parse()) {
         None => None,
         Some(Ok(item)) => Some(item),
         Some(Err(_)) => return Err(Problem::field("item", "the number of an item")),
     };
     let filter = Filter {
-        system: text("system")?,
-        stage: text("stage")?,
-        waiting_for: text("waiting_for")?,
+        system: call.text("system")?,
+        stage: call.text("stage")?,
+        waiting_for: call.text("waiting_for")?,
         // Whoever does not see all sees their own.
-        customer: if call.caller.sees_all() { text("customer")? } else { Some(call.caller.subject.to_string()) },
+        customer: if call.caller.sees_all() { call.text("customer")? } else { Some(call.caller.subject.to_string()) },
         item,
         before,
         limit,
+        ..Filter::default()
     };
     page(gateway, &filter).await
 }
@@ -128,11 +107,6 @@ async fn inbox(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     page(gateway, &filter).await
 }
 
-async fn stuck(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let (before, limit) = call.page()?;
-    page(gateway, &Filter { stage: Some(stage::STUCK.to_owned()), before, limit, ..Filter::default() }).await
-}
-
 async fn page(gateway: &Gateway, filter: &Filter) -> Result<Response, Problem> {
     let page = gateway.board.page(filter).await.map_err(|error| Problem::unavailable("the board", &error))?;
     let bookings: Vec<Value> = page.rows.iter().map(uniform).collect();
@@ -146,17 +120,6 @@ async fn show(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let mut booking = uniform(&row);
     booking["timeline"] = json!(timeline);
     Ok(json(StatusCode::OK, &booking))
-}
-
-async fn retry(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let row = gateway.booking(call, call.booking(0)?, None).await?;
-    if row.stage != stage::STUCK {
-        return Err(Problem::new(Code::NotStuck).with("stage", row.stage));
-    }
-    let said = Said { by: call.caller.subject.clone() };
-    let message = Message { update: "retry", repeatable: None, body: said };
-    let unstuck = |row: &Row| row.stage != stage::STUCK;
-    gateway.tell(call, &row, message, unstuck, |row| json(StatusCode::OK, &uniform(row))).await
 }
 
 /// Changes as they are published, oldest first, for whoever may see them.
@@ -211,8 +174,7 @@ pub(super) fn uniform(row: &Row) -> Value {
             Ending::Undone { .. } => "undone",
         }),
         "reason": row.reason,
-        "stuck_step": row.stuck_step,
-        "stuck_reason": row.stuck_reason,
+        "stuck": row.stuck,
         "customer": row.customer,
         "item": row.item.number,
         "item_name": row.item_name,

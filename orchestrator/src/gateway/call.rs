@@ -89,6 +89,17 @@ impl Call {
         key.to_str().ok().filter(plain).ok_or_else(wrong).map(Some)
     }
 
+    /// Some text of the query.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] when no column could hold it.
+    pub fn text(&self, name: &str) -> Result<Option<String>, Problem> {
+        match self.query.get(name) {
+            Some(text) if text.contains('\0') => Err(Problem::field(name, "text without NUL")),
+            other => Ok(other.cloned()),
+        }
+    }
+
     /// How long the caller is willing to wait for more than the acceptance (`Prefer: wait=N`).
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {

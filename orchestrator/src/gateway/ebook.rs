@@ -202,12 +202,12 @@ async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Re
             }
         }
     };
-    let (repeatable, effect): (_, fn(&Row) -> bool) = match decision {
+    let (what, effect): (_, fn(&Row) -> bool) = match decision {
         Decision::Approve => ("decide-approve", |row| reached(row, Stage::Approved)),
         Decision::Reject => ("decide-reject", |row| ended_because(row, workflows::rental::REJECTED)),
     };
     let body = Verdict { by: call.caller.subject.clone(), decision };
-    let message = Message { update: "decide", repeatable: Some(repeatable), body };
+    let message = Message { update: "decide", what: what.into(), body };
     gateway.tell(call, &row, message, effect, |row| json(StatusCode::OK, &book_of(row, call))).await
 }
 
@@ -270,7 +270,7 @@ fn turned_back(row: &Row) -> Problem {
 async fn bring_back(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let row = own(gateway, call).await?;
     let said = Said { by: call.caller.subject.clone() };
-    let message = Message { update: "return", repeatable: Some("return"), body: said };
+    let message = Message { update: "return", what: "return".into(), body: said };
     let effect = |row: &Row| reached(row, Stage::Returned);
     gateway.tell(call, &row, message, effect, |row| json(StatusCode::OK, &rental(row))).await
 }
@@ -278,7 +278,7 @@ async fn bring_back(gateway: &Gateway, call: &Call) -> Result<Response, Problem>
 async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let row = own(gateway, call).await?;
     let said = Said { by: call.caller.subject.clone() };
-    let message = Message { update: "cancel", repeatable: Some("cancel"), body: said };
+    let message = Message { update: "cancel", what: "cancel".into(), body: said };
     let effect = |row: &Row| ended_because(row, "cancelled");
     gateway.tell(call, &row, message, effect, |row| json(StatusCode::OK, &rental(row))).await
 }

@@ -12,6 +12,8 @@ mod ebook;
 pub mod problem;
 mod routes;
 mod start;
+mod story;
+mod stuck;
 mod talk;
 
 pub use routes::{Access, Route, routes};

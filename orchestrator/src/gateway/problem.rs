@@ -74,6 +74,14 @@ codes! {
     NotLent = "not_lent", CONFLICT, "The book is not lent, so it cannot be returned.";
     /// Nothing is waiting to be tried again.
     NotStuck = "not_stuck", CONFLICT, "The booking is not stuck.";
+    /// Another operator's move is being carried out.
+    MovePending = "move_pending", CONFLICT, "Another move is being carried out.";
+    /// The move would break a promise.
+    MoveNotAllowed = "move_not_allowed", CONFLICT, "This move is not allowed here: it would leave something behind.";
+    /// Another amount is at risk.
+    AmountDiffers = "amount_differs", CONFLICT, "Another amount is at risk.";
+    /// There are more or fewer than the caller expects.
+    CountDiffers = "count_differs", CONFLICT, "There are more or fewer bookings than expected. Nothing was done.";
     /// The booking was turned back before it was accepted.
     TurnedBack = "turned_back", CONFLICT, "The booking was turned back.";
     /// The body is too large.
@@ -110,6 +118,16 @@ impl Problem {
             StatusCode::UNAUTHORIZED => problem.header(header::WWW_AUTHENTICATE, "Bearer"),
             _ => problem,
         }
+    }
+
+    /// A refusal by a saga, which begins with its code.
+    #[must_use]
+    pub fn named(text: &str) -> Self {
+        let code = text.split(':').next().unwrap_or_default();
+        Self::new(Code::ALL.iter().copied().find(|known| known.text() == code).unwrap_or_else(|| {
+            tracing::warn!(text, "a refusal without a known code");
+            Code::TooLate
+        }))
     }
 
     /// A field that cannot be used.

@@ -7,6 +7,7 @@ use super::{
     call::Call,
     ebook,
     problem::{Code, Problem},
+    story, stuck,
 };
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -50,7 +51,7 @@ pub struct Route {
 
 /// Every route there is. Where two match, the first counts.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    ebook::ROUTES.iter().chain(bookings::ROUTES)
+    [ebook::ROUTES, bookings::ROUTES, story::ROUTES, stuck::ROUTES].into_iter().flatten()
 }
 
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {

@@ -123,6 +123,7 @@ impl Gateway {
             item: booking::Item { system: wanted.system.to_owned(), number: wanted.item },
             fingerprint,
             limits: self.limits.clone(),
+            recovered: None,
         };
         let summary = summary(wanted.noun, &opening, listed.as_ref());
         self.launch(&opening, summary, until, launch).await?;

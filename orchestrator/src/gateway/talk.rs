@@ -6,15 +6,13 @@ use super::{
     problem::{Code, Problem},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::marker::PhantomData;
-use std::time::Duration;
+use std::{borrow::Cow, marker::PhantomData, time::Duration};
 use temporalio_client::{
-    UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecuteUpdateOptions,
+    UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecuteUpdateOptions, WorkflowQueryOptions,
     errors::{WorkflowInteractionError, WorkflowUpdateError},
 };
-use temporalio_common::UpdateDefinition;
-use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
+use temporalio_common::{QueryDefinition, UpdateDefinition};
+use tokio::time::{Instant, timeout, timeout_at};
 use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::{BookingId, Row, Subject},
@@ -28,8 +26,9 @@ const QUICKER_WITHIN: Duration = Duration::from_millis(200);
 pub struct Message<M> {
     /// The name of the update.
     pub update: &'static str,
-    /// What makes a repeat the same message: the move, such as `decide-approve`. `None`: each is a message of its own.
-    pub repeatable: Option<&'static str>,
+    /// What makes a repeat the same message: the move, such as `decide-approve`. With the caller and their key it is the
+    /// update's id, so *reject* never gets the answer of *approve*.
+    pub what: Cow<'static, str>,
     /// What is said.
     pub body: M,
 }
@@ -45,6 +44,27 @@ impl<M: Serialize + DeserializeOwned + 'static> UpdateDefinition for Update<M> {
     fn name(&self) -> &str {
         self.0
     }
+}
+
+/// A query of any saga, by name.
+struct Query<I, O>(&'static str, PhantomData<fn(I) -> O>);
+
+impl<I, O> QueryDefinition for Query<I, O>
+where
+    I: Serialize + DeserializeOwned + 'static,
+    O: Serialize + DeserializeOwned + 'static,
+{
+    type Workflow = UntypedWorkflow;
+    type Input = I;
+    type Output = O;
+
+    fn name(&self) -> &str {
+        self.0
+    }
+}
+
+fn silent() -> Problem {
+    Problem::new(Code::Unavailable).with("part", "the booking's saga")
 }
 
 impl Gateway {
@@ -81,6 +101,7 @@ impl Gateway {
                 item: workflows::booking::Item { system: system.to_owned(), number: number.parse().ok()? },
                 fingerprint: None,
                 limits: self.limits.clone(),
+                recovered: None,
             })
         });
         opening.as_ref().map(saga::Opening::row).ok_or_else(|| Problem::new(Code::NoSuchBooking))
@@ -103,8 +124,7 @@ impl Gateway {
             return Ok(show(row));
         }
         let until = call.arrived + ANSWER_WITHIN;
-        let sent = timeout_at(until, self.send(call, row, message)).await;
-        match sent.map_err(|_| Problem::new(Code::Unavailable).with("part", "the booking's saga"))? {
+        match timeout_at(until, self.say(call, row, message)).await.unwrap_or_else(|_| Err(silent())) {
             Ok(Heard { version }) => {
                 let wished = |row: &Row| row.version > version && effect(row);
                 let shown = self.row_when(row.booking, until, &wished).await?;
@@ -115,6 +135,7 @@ impl Gateway {
                 }
                 Ok(response)
             }
+            Err(problem) if problem.code == Code::Unavailable => Err(problem),
             Err(problem) => {
                 // What was quicker may still be on its way to the board.
                 let until = match problem.code {
@@ -128,34 +149,40 @@ impl Gateway {
         }
     }
 
-    async fn send<M: Serialize + DeserializeOwned + Send + 'static>(
+    /// Asks a booking's saga something that changes nothing.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] when it does not answer.
+    pub(super) async fn ask<I, O>(&self, row: &Row, query: &'static str, input: I) -> Result<O, Problem>
+    where
+        I: Serialize + DeserializeOwned + Send + 'static,
+        O: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(format!("{}/{}", row.system, row.booking));
+        let asked = handle.query(Query(query, PhantomData), input, WorkflowQueryOptions::default());
+        let answered = timeout(ANSWER_WITHIN, asked).await.map_err(|_| silent())?;
+        answered.map_err(|error| Problem::unavailable("the booking's saga", &error))
+    }
+
+    /// Says something to a booking, and waits until it is heard.
+    ///
+    /// # Errors
+    /// What the booking answers when it is not possible (any more).
+    pub(super) async fn say<M: Serialize + DeserializeOwned + Send + 'static>(
         &self,
         call: &Call,
         row: &Row,
         message: Message<M>,
     ) -> Result<Heard, Problem> {
         let key = call.idempotency_key()?.unwrap_or("-");
-        // The move is part of the id, so that *reject* never gets the answer of *approve*.
-        let id = message.repeatable.map_or_else(
-            || format!("{}/{}", message.update, Uuid::now_v7()),
-            |what| format!("{what}/{}/{key}", call.caller.subject),
-        );
+        let id = format!("{}/{}/{key}", message.what, call.caller.subject);
         let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(format!("{}/{}", row.system, row.booking));
         let options = WorkflowExecuteUpdateOptions::builder().update_id(id).build();
         match handle.execute_update(Update(message.update, PhantomData), message.body, options).await {
             Ok(heard) => Ok(heard),
             Err(WorkflowUpdateError::NotFound(_)) => Err(Problem::new(Code::TooLate)),
-            Err(WorkflowUpdateError::Failed(failure)) => Err(refusal(&failure.message)),
+            Err(WorkflowUpdateError::Failed(failure)) => Err(Problem::named(&failure.message)),
             Err(error) => Err(Problem::unavailable("Temporal", &error)),
         }
     }
-}
-
-/// A saga's refusal begins with its code.
-fn refusal(text: &str) -> Problem {
-    let code = Code::ALL.iter().find(|code| text.starts_with(&format!("{}:", code.text())));
-    Problem::new(code.copied().unwrap_or_else(|| {
-        tracing::warn!(text, "a refusal without a known code");
-        Code::TooLate
-    }))
 }

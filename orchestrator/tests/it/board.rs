@@ -7,11 +7,18 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use workflows::booking::{BookingId, Item, Row};
+use workflows::{
+    booking::{BookingId, Ending, Item, Row},
+    contracts::board::Rows,
+};
 
 fn open(world: &World) -> Board {
     let url = world.setting("HOLDFAST_BOARD_DATABASE_URL").to_owned().into();
     Board::open(&url, CancellationToken::new()).unwrap()
+}
+
+fn news(rows: &[Row]) -> Rows {
+    Rows { rows: rows.to_vec(), audits: Vec::new() }
 }
 
 /// The first versions of a booking, one stage each.
@@ -24,8 +31,8 @@ fn versions(world: &World, stages: &[&str]) -> Vec<Row> {
         stage: (*stage).to_owned(),
         ending: None,
         reason: None,
-        stuck_step: None,
-        stuck_reason: None,
+        stuck: None,
+        committed: false,
         customer: world.member.subject.parse().unwrap(),
         item: Item { system: "test".to_owned(), number: 1 },
         item_name: None,
@@ -47,10 +54,10 @@ async fn a_late_or_repeated_publication_changes_nothing() {
     let booking = rows[0].booking;
 
     // The far road carries all three, and the near one comes late with the first two, twice.
-    board.publish(&rows).await.unwrap();
+    board.publish(&news(&rows)).await.unwrap();
     for _ in 0..2 {
-        board.publish(&rows[..2]).await.unwrap();
-        board.publish(&rows[1..2]).await.unwrap();
+        board.publish(&news(&rows[..2])).await.unwrap();
+        board.publish(&news(&rows[1..2])).await.unwrap();
     }
 
     let row = board.find(booking).await.unwrap().unwrap();
@@ -70,9 +77,26 @@ async fn whoever_waits_is_woken_by_another_replica() {
     let until = Instant::now() + crate::world::SOON;
 
     let (row, ()) = tokio::join!(here.wait(booking, until, |row| row.version == 2), async {
-        there.publish(&rows[..1]).await.unwrap();
-        there.publish(&rows[1..]).await.unwrap();
+        there.publish(&news(&rows[..1])).await.unwrap();
+        there.publish(&news(&rows[1..])).await.unwrap();
     });
 
     assert_eq!(row.unwrap().unwrap().stage, "held");
+}
+
+/// A saga that was terminated may have left a row on its way; by then the booking has been recovered, and has ended.
+#[tokio::test]
+async fn a_booking_that_has_ended_does_not_change_any_more() {
+    let world = World::new();
+    let board = open(&world);
+    let mut rows = versions(&world, &["requested", "undone", "approved"]);
+    let booking = rows[0].booking;
+    rows[1].ending = Some(Ending::Undone { reason: "interrupted".to_owned() });
+    board.publish(&news(&rows[..2])).await.unwrap();
+
+    board.publish(&news(&rows)).await.unwrap();
+
+    let row = board.find(booking).await.unwrap().unwrap();
+    assert_eq!((row.version, row.stage.as_str()), (2, "undone"));
+    assert_eq!(board.timeline(booking).await.unwrap().len(), 2);
 }

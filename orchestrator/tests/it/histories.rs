@@ -7,7 +7,7 @@ use dev::simulator::faults::{Before, Fault, Operation};
 use reqwest::Method;
 use serde_json::json;
 use std::{path::Path, time::Duration};
-use temporalio_client::{UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowHistory};
+use temporalio_client::{WorkflowFetchHistoryOptions, WorkflowHistory};
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 use workflows::{rental::Rental, saga::Limits};
 
@@ -60,7 +60,7 @@ async fn every_ending_of_a_rental_replays() {
 async fn check(world: &World, ending: &str, id: &str) {
     world.ended(id).await;
     world.assert_agrees(id).await;
-    let handle = world.temporal().await.get_workflow_handle::<UntypedWorkflow>(format!("ebook/{id}"));
+    let handle = world.workflow(id).await;
     world
         .eventually(
             "closed",

@@ -17,8 +17,8 @@ use temporalio_workflow::{WorkflowContext, WorkflowContextView, WorkflowResult};
 use uuid::Uuid;
 use workflows::{
     booking::{BookingId, Ending, Item},
-    contracts::{Answer, BookingRef, Contract, Settled, Undo},
-    saga::{self, Booking, Limits, Opening, Progress, Stop},
+    contracts::{Answer, Contract, Due, Duty, Move, Settled, Stake, Undo},
+    saga::{self, Booking, Forward, Limits, Opening, Progress, Saga, Stop, Undoable},
 };
 
 const QUEUE: &str = "kit-test";
@@ -40,7 +40,7 @@ macro_rules! contracts {
         #[derive(Clone, Copy)]
         pub struct $step;
         impl ActivityDefinition for $step {
-            type Input = BookingRef;
+            type Input = Due;
             type Output = Yes;
             fn name(&self) -> &str { $name }
         }
@@ -49,10 +49,10 @@ macro_rules! contracts {
             const QUEUE: &'static str = QUEUE;
             const ATTEMPT: Duration = Duration::from_secs(5);
         }
-        #[derive(Clone, Copy)]
+        #[derive(Clone, Copy, Default)]
         pub struct $undo;
         impl ActivityDefinition for $undo {
-            type Input = BookingRef;
+            type Input = Due;
             type Output = Settled;
             fn name(&self) -> &str { $undo_name }
         }
@@ -60,6 +60,10 @@ macro_rules! contracts {
             const NAME: &'static str = $undo_name;
             const QUEUE: &'static str = QUEUE;
             const ATTEMPT: Duration = Duration::from_secs(5);
+        }
+        impl Duty for $undo {
+            const STAKE: Stake = Stake::Nothing;
+            const MOVES: &'static [Move] = &[];
         }
         impl Undo for $undo {
             const AFTER: &'static [&'static str] = $after;
@@ -83,7 +87,13 @@ struct Trip {
 
 impl Booking for Trip {
     const SYSTEM: &'static str = "kit";
-    const UNDOABLE_STEPS: &'static [&'static str] = &[Room::NAME, Badge::NAME, Money::NAME];
+    const WORKFLOW: &'static str = "kit.trip";
+    const UNDOABLE_STEPS: &'static [Undoable<Self>] = &[
+        Undoable::of::<Room, LeaveRoom>(),
+        Undoable::of::<Badge, TakeBadgeBack>(),
+        Undoable::of::<Money, TakeMoneyBack>(),
+    ];
+    const FORWARD_STEPS: &'static [&'static str] = &[];
     const ANNOUNCED: &'static [&'static str] = &[];
 
     fn progress(&self) -> &Progress {
@@ -104,14 +114,14 @@ impl Trip {
 
     #[run(name = "kit.trip")]
     async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Ending> {
-        let booking = BookingRef { booking: ctx.state(|trip| trip.opening.booking) };
-        saga::tell(ctx, async |saga| {
-            saga.step(Room, booking, LeaveRoom).await?;
-            saga.step(Badge, booking, TakeBadgeBack).await?;
-            saga.step(Money, booking, TakeMoneyBack).await?;
+        let due = Due::of(ctx.state(|trip| trip.opening.booking));
+        let there_and_back = async |saga: &mut Saga<Self>| {
+            saga.step(Room, due.clone(), LeaveRoom).await?;
+            saga.step(Badge, due.clone(), TakeBadgeBack).await?;
+            saga.step(Money, due, TakeMoneyBack).await?;
             Err(Stop::because("changed_our_minds"))
-        })
-        .await
+        };
+        saga::tell(ctx, there_and_back, async |_: &mut Forward<'_, Self>| {}).await
     }
 }
 
@@ -138,7 +148,7 @@ mod answers {
     #![expect(clippy::unused_async, reason = "activities are asynchronous, also where they only write down")]
 
     use super::{
-        ActivityContext, ActivityError, Arc, Badge, BookingRef, LeaveRoom, Money, Room, Script, Settled, TakeBadgeBack,
+        ActivityContext, ActivityError, Arc, Badge, Due, LeaveRoom, Money, Room, Script, Settled, TakeBadgeBack,
         TakeMoneyBack, Yes, activities,
     };
 
@@ -147,40 +157,32 @@ mod answers {
     #[activities]
     impl Answers {
         #[activity(definition = Room)]
-        async fn room(self: Arc<Self>, _: ActivityContext, _b: BookingRef) -> Result<Yes, ActivityError> {
+        async fn room(self: Arc<Self>, _: ActivityContext, _b: Due) -> Result<Yes, ActivityError> {
             self.0.perform("room").map(|()| Yes)
         }
 
         #[activity(definition = Badge)]
-        async fn badge(self: Arc<Self>, _: ActivityContext, _b: BookingRef) -> Result<Yes, ActivityError> {
+        async fn badge(self: Arc<Self>, _: ActivityContext, _b: Due) -> Result<Yes, ActivityError> {
             self.0.perform("badge").map(|()| Yes)
         }
 
         #[activity(definition = Money)]
-        async fn money(self: Arc<Self>, _: ActivityContext, _b: BookingRef) -> Result<Yes, ActivityError> {
+        async fn money(self: Arc<Self>, _: ActivityContext, _b: Due) -> Result<Yes, ActivityError> {
             self.0.perform("money").map(|()| Yes)
         }
 
         #[activity(definition = LeaveRoom)]
-        async fn leave_room(self: Arc<Self>, _: ActivityContext, _b: BookingRef) -> Result<Settled, ActivityError> {
+        async fn leave_room(self: Arc<Self>, _: ActivityContext, _b: Due) -> Result<Settled, ActivityError> {
             self.0.perform("room left").map(|()| Settled::Done)
         }
 
         #[activity(definition = TakeBadgeBack)]
-        async fn take_badge_back(
-            self: Arc<Self>,
-            _: ActivityContext,
-            _b: BookingRef,
-        ) -> Result<Settled, ActivityError> {
+        async fn take_badge_back(self: Arc<Self>, _: ActivityContext, _b: Due) -> Result<Settled, ActivityError> {
             self.0.perform("badge back").map(|()| Settled::Done)
         }
 
         #[activity(definition = TakeMoneyBack)]
-        async fn take_money_back(
-            self: Arc<Self>,
-            _: ActivityContext,
-            _b: BookingRef,
-        ) -> Result<Settled, ActivityError> {
+        async fn take_money_back(self: Arc<Self>, _: ActivityContext, _b: Due) -> Result<Settled, ActivityError> {
             self.0.perform("money back").map(|()| Settled::Done)
         }
     }
@@ -206,6 +208,7 @@ async fn trip(failures: &[(&'static str, u32)]) -> Vec<&'static str> {
         customer: world.member.subject.parse().unwrap(),
         item: Item { system: "kit".to_owned(), number: 1 },
         fingerprint: None,
+        recovered: None,
         limits: Limits {
             round: Duration::from_millis(700),
             pause_max: Duration::from_millis(100),

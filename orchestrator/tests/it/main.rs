@@ -13,5 +13,6 @@ mod input;
 mod keys;
 mod kit;
 mod races;
+mod recovery;
 mod stuck;
 mod world;

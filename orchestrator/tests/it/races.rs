@@ -50,16 +50,15 @@ async fn ending_an_old_rental_again_never_frees_a_newer_one() {
 async fn a_decision_a_cancellation_and_a_deadline_at_once_have_one_outcome() {
     const RACES: usize = 200;
     let world = World::new();
-    let temporal = world.temporal().await;
 
     let outcomes: Vec<String> = stream::iter(0..RACES)
         .map(|race| {
-            let (world, temporal) = (&world, &temporal);
+            let world = &world;
             async move {
                 let book = world.book().await;
                 // Most deadlines fall among the messages; the first ones are certain to pass first, the last never do.
                 let decision = Duration::from_millis(1 + race as u64);
-                let rental = world.start_by(temporal, book, Limits { decision, ..Limits::default() }).await;
+                let rental = world.start(book, Limits { decision, ..Limits::default() }).await;
                 world.until(&rental, "paid", |booking| booking["times"]["paid"].is_string()).await;
 
                 let (approved, rejected, cancelled) =

@@ -10,18 +10,26 @@ use dev::{
 };
 use orchestrator::gateway::auth::{self, Auth, Caller, Role};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
-use std::{collections::HashMap, time::Duration};
-use temporalio_client::{
-    Client as Temporal, ClientOptions, Connection, ConnectionOptions, UntypedWorkflow, Url,
-    WorkflowFetchHistoryOptions, WorkflowStartOptions,
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
 };
-use tokio::time::{Instant, interval, timeout};
+use temporalio_client::{
+    Client as Temporal, ClientOptions, Connection, ConnectionOptions, UntypedQuery, UntypedWorkflow,
+    UntypedWorkflowHandle, Url, WorkflowFetchHistoryOptions, WorkflowQueryOptions, WorkflowStartOptions,
+};
+use temporalio_common::data_converters::RawValue;
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, interval, timeout},
+};
 use uuid::Uuid;
 use workflows::{
     booking::{BookingId, Item},
     rental::{Rental, RentalRequest},
-    saga::{Limits, Opening},
+    saga::{Booking as _, Limits, Opening},
 };
 
 /// How long something may take that should take a moment.
@@ -36,10 +44,29 @@ pub struct World {
     http: Client,
     api: String,
     auth: Auth,
+    faults: Option<u16>,
+    temporal: OnceCell<Temporal>,
+    database: OnceCell<tokio_postgres::Client>,
     /// Keeps the catalogue and decides.
     pub librarian: Person,
     /// Rents books.
     pub member: Person,
+    /// Looks after stuck bookings.
+    pub operator: Person,
+}
+
+/// How an activity of one booking goes wrong; what each means is written at the worker that does it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Answer(Value),
+    FailBefore,
+    FailAfter,
+    GoneBefore,
+    GoneAfter,
+    HoldBefore,
+    HoldAfter,
+    UntilRepeated,
 }
 
 /// Somebody with a token.
@@ -99,8 +126,19 @@ impl World {
         let unique = Uuid::now_v7().simple().to_string();
         let librarian = person(&auth, &format!("librarian-{unique}"), &[Role::Admin]);
         let member = person(&auth, &format!("member-{unique}"), &[Role::Member]);
-        let http = Client::builder().timeout(SOON).build().unwrap();
-        Self { api: format!("http://{}", settings["HOLDFAST_HTTP"]), settings, http, auth, librarian, member }
+        let operator = person(&auth, &format!("operator-{unique}"), &[Role::Operator]);
+        Self {
+            api: format!("http://{}", settings["HOLDFAST_HTTP"]),
+            settings,
+            http: Client::builder().timeout(SOON).build().unwrap(),
+            auth,
+            faults: addresses.faults,
+            temporal: OnceCell::new(),
+            database: OnceCell::new(),
+            librarian,
+            member,
+            operator,
+        }
     }
 
     pub fn setting(&self, name: &str) -> &str {
@@ -263,6 +301,12 @@ impl World {
         self.http.put(url).json(&fault).send().await.unwrap().error_for_status().unwrap();
     }
 
+    /// Makes the provider behave towards this member again.
+    pub async fn no_faults(&self) {
+        let url = format!("{}/faults/{}", self.setting("HOLDFAST_SIMULATOR_URL"), self.member.subject);
+        self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
+    }
+
     /// What the provider has under a booking's key.
     pub async fn provider(&self, booking: &str) -> Vec<Charge> {
         let url = format!("{}/books", self.setting("HOLDFAST_SIMULATOR_URL"));
@@ -273,11 +317,14 @@ impl World {
     // The books.
 
     /// The administrator's connection.
-    pub async fn database(&self) -> tokio_postgres::Client {
-        let url = self.setting("HOLDFAST_ADMIN_DATABASE_URL");
-        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
+    pub async fn database(&self) -> &tokio_postgres::Client {
+        let connect = || async {
+            let url = self.setting("HOLDFAST_ADMIN_DATABASE_URL");
+            let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client
+        };
+        self.database.get_or_init(connect).await
     }
 
     /// The promises, for one booking that has settled: what we have agrees with what the provider has, an item is held
@@ -291,12 +338,13 @@ impl World {
         assert!(taken.len() <= 1, "charged more than once: {provider:?}");
         let theirs: i64 = taken.iter().filter(|charge| charge.status == Status::Captured).map(|c| c.amount_minor).sum();
         let sum = "select coalesce(sum(amount_minor), 0)::bigint, \
-                   coalesce(sum(amount_minor) filter (where account = 'bookings'), 0)::bigint \
+                   coalesce(sum(amount_minor) filter (where account = 'bookings'), 0)::bigint, \
+                   coalesce(sum(amount_minor) filter (where account = 'written_off'), 0)::bigint \
                    from payment.postings where booking = $1";
         let row = db.query_one(sum, &[&key]).await.unwrap();
-        let (balance, ours): (i64, i64) = (row.get(0), row.get(1));
+        let (balance, ours, given_up): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
         assert_eq!(balance, 0, "the postings do not add up: {booking:#}");
-        assert_eq!(ours, theirs, "our ledger and the provider's books differ: {booking:#} {provider:?}");
+        assert_eq!(ours + given_up, theirs, "our ledger and the provider's books differ: {booking:#} {provider:?}");
 
         let live = booking["ending"].is_null();
         let reached = |stage: &str| booking["times"][stage].is_string();
@@ -306,10 +354,46 @@ impl World {
         } else {
             assert_eq!(ours, 0, "an undone booking keeps nothing: {booking:#}");
         }
+        assert_eq!(given_up != 0, reached("written_off"), "given up by an operator, and only then: {booking:#}");
 
         let holds = "select count(*) from catalog.holds where booking = $1 and state in ('held', 'confirmed')";
         let held: i64 = db.query_one(holds, &[&key]).await.unwrap().get(0);
         assert_eq!(held, i64::from(live && reached("held")), "held, and by a live booking: {booking:#}");
+    }
+
+    /// The same, and what takes a moment: the board says what the saga knows, and the customer has heard of every stage
+    /// that is announced, once.
+    pub async fn assert_promises(&self, id: &str) {
+        let workflow = self.workflow(id).await;
+        let query =
+            || workflow.query(UntypedQuery::new("state"), RawValue::new(vec![]), WorkflowQueryOptions::default());
+        let agreed = async || {
+            let known = query().await.ok().and_then(|raw| serde_json::from_slice(&raw.payloads[0].data).ok());
+            (known.map(|mut known: Value| known["row"].take()), self.booking(id).await)
+        };
+        let same = |(known, shown): &(Option<Value>, Value)| {
+            known.as_ref().is_some_and(|known| {
+                ["version", "stage", "times", "stuck", "waiting_for"].iter().all(|field| {
+                    let (known, shown) = (&known[*field], &shown[*field]);
+                    known == shown || (known.is_null() && shown.is_null())
+                })
+            })
+        };
+        self.eventually("agreed by board and saga", agreed, same).await;
+        let times = self.booking(id).await["times"].clone();
+        let announced = Rental::ANNOUNCED.iter().filter(|stage| times[**stage].is_string()).copied();
+        let announced: BTreeSet<_> = announced.map(str::to_owned).collect();
+        let told =
+            self.eventually("told", async || self.messages(id).await, |told| told.len() >= announced.len()).await;
+        assert_eq!(told.len(), announced.len(), "told more than once, or of what never was: {told:?}");
+        assert_eq!(told.into_iter().collect::<BTreeSet<_>>(), announced);
+        self.assert_agrees(id).await;
+    }
+
+    /// What the catalog has written down for a booking: `held`, `confirmed`, `released`, ...
+    pub async fn hold_state(&self, id: &str) -> String {
+        let query = "select state from catalog.holds where booking = $1";
+        self.database().await.query_one(query, &[&id.parse::<Uuid>().unwrap()]).await.unwrap().get(0)
     }
 
     /// The stages that were told to the customer, in order.
@@ -340,36 +424,66 @@ impl World {
 
     // The engine.
 
-    pub async fn temporal(&self) -> Temporal {
-        let url = Url::parse(&format!("http://{}", self.setting("TEMPORAL_ADDRESS"))).unwrap();
-        let connection = Connection::connect(ConnectionOptions::new(url).build()).await.unwrap();
-        Temporal::new(connection, ClientOptions::new(self.setting("TEMPORAL_NAMESPACE")).build()).unwrap()
+    pub async fn temporal(&self) -> &Temporal {
+        let connect = || async {
+            let url = Url::parse(&format!("http://{}", self.setting("TEMPORAL_ADDRESS"))).unwrap();
+            let connection = Connection::connect(ConnectionOptions::new(url).build()).await.unwrap();
+            Temporal::new(connection, ClientOptions::new(self.setting("TEMPORAL_NAMESPACE")).build()).unwrap()
+        };
+        self.temporal.get_or_init(connect).await
     }
 
-    /// Starts a rental of the member's past the gateway, with limits of its own.
-    pub async fn start(&self, book: i64, limits: Limits) -> String {
-        self.start_by(&self.temporal().await, book, limits).await
+    /// The workflow of a rental.
+    pub async fn workflow(&self, id: &str) -> UntypedWorkflowHandle<Temporal> {
+        self.temporal().await.get_workflow_handle::<UntypedWorkflow>(format!("ebook/{id}"))
     }
 
-    /// The same, by a client that is there already.
-    pub async fn start_by(&self, temporal: &Temporal, book: i64, limits: Limits) -> String {
-        let opening = Opening {
+    /// What a rental of the member's begins with, with limits of its own.
+    pub fn opening(&self, book: i64, limits: Limits) -> Opening {
+        Opening {
             booking: BookingId(Uuid::now_v7()),
             customer: self.member.subject.parse().unwrap(),
             item: Item { system: "ebook".to_owned(), number: book },
             fingerprint: None,
             limits,
-        };
+            recovered: None,
+        }
+    }
+
+    /// Starts a rental past the gateway.
+    pub async fn begin(&self, opening: Opening) -> String {
         let options = WorkflowStartOptions::new("sagas", opening.workflow_id()).build();
         let id = opening.booking.to_string();
-        temporal.start_workflow(Rental::run, RentalRequest { opening, method: None }, options).await.unwrap();
+        let request = RentalRequest { opening, method: None };
+        self.temporal().await.start_workflow(Rental::run, request, options).await.unwrap();
         id
+    }
+
+    /// Starts a rental of the member's past the gateway, with limits of its own.
+    pub async fn start(&self, book: i64, limits: Limits) -> String {
+        self.begin(self.opening(book, limits)).await
+    }
+
+    /// Makes the workers misbehave towards one booking.
+    pub async fn worker_fault(&self, booking: &str, activity: &str, times: Option<u32>, kind: Kind) {
+        let fault = json!({ "booking": booking, "activity": activity, "times": times, "kind": kind });
+        self.http.put(self.faults("")).json(&fault).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Takes all faults of a booking away.
+    pub async fn lift(&self, booking: &str) {
+        let url = self.faults(&format!("/{booking}"));
+        self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    fn faults(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/faults{path}", self.faults.expect("a stack with faults"))
     }
 
     /// The kinds of events that Temporal keeps about a booking, in order.
     pub async fn events(&self, id: &str) -> Vec<String> {
-        let handle = self.temporal().await.get_workflow_handle::<UntypedWorkflow>(format!("ebook/{id}"));
-        let events = handle.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await.unwrap();
+        let events =
+            self.workflow(id).await.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await.unwrap();
         events.iter().map(|event| format!("{:?}", event.event_type())).collect()
     }
 }

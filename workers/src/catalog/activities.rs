@@ -1,14 +1,15 @@
 //! The catalog's contracts as Temporal calls them.
 #![expect(dead_code, reason = "the SDK's macro makes a constant of each activity, for workflows that call it by type")]
 
-use super::{confirm, hold, release};
+use super::{confirm, hold, look, open, release};
 use deadpool_postgres::Pool;
 use std::sync::Arc;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contracts::{
-    BookingRef, Settled,
-    catalog::{self, HoldAnswer, HoldRequest},
+    Due, Settled,
+    catalog::{self, HoldAnswer, HoldRequest, Sight},
+    recovery::{Claims, OpenAfter},
 };
 
 pub(super) struct Activities {
@@ -23,12 +24,22 @@ impl Activities {
     }
 
     #[activity(definition = catalog::Release)]
-    async fn release(self: Arc<Self>, _: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
-        Ok(release(&self.pool, booking).await?)
+    async fn release(self: Arc<Self>, _: ActivityContext, due: Due) -> Result<Settled, ActivityError> {
+        Ok(release(&self.pool, &due).await?)
     }
 
     #[activity(definition = catalog::Confirm)]
-    async fn confirm(self: Arc<Self>, _: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
-        Ok(confirm(&self.pool, booking).await?)
+    async fn confirm(self: Arc<Self>, _: ActivityContext, due: Due) -> Result<Settled, ActivityError> {
+        Ok(confirm(&self.pool, &due).await?)
+    }
+
+    #[activity(definition = catalog::Look)]
+    async fn look(self: Arc<Self>, _: ActivityContext, due: Due) -> Result<Sight, ActivityError> {
+        Ok(look(&self.pool, &due).await?)
+    }
+
+    #[activity(definition = catalog::Open)]
+    async fn open(self: Arc<Self>, _: ActivityContext, page: OpenAfter) -> Result<Claims, ActivityError> {
+        Ok(open(&self.pool, &page).await?)
     }
 }

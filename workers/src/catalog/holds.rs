@@ -5,16 +5,18 @@
 
 use crate::{
     metrics::HOLDS,
-    store::{self, Error, begin, money},
+    store::{self, Error, OPEN_PAGE, begin, money},
 };
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 use workflows::{
-    booking::Item,
+    booking::{BookingId, Item},
     contracts::{
-        BookingRef, Settled,
-        catalog::{Held, HoldAnswer, HoldRequest},
+        Due, Settled,
+        catalog::{Held, HoldAnswer, HoldRequest, Period, Sight},
+        recovery::{Claim, Claims, OpenAfter},
     },
 };
 
@@ -53,8 +55,8 @@ const fn word(answer: &HoldAnswer) -> &'static str {
 ///
 /// # Errors
 /// [`Error`]: not known yet.
-pub async fn release(pool: &Pool, booking: BookingRef) -> Result<Settled, Error> {
-    let booking = booking.booking.0;
+pub async fn release(pool: &Pool, due: &Due) -> Result<Settled, Error> {
+    let booking = due.booking.0;
     let mut client = pool.get().await?;
     let transaction = begin(&mut client, booking).await?;
     let settled = match state(&transaction, booking).await?.as_deref() {
@@ -80,21 +82,67 @@ pub async fn release(pool: &Pool, booking: BookingRef) -> Result<Settled, Error>
 ///
 /// # Errors
 /// [`Error`]: not known yet.
-pub async fn confirm(pool: &Pool, booking: BookingRef) -> Result<Settled, Error> {
-    let booking = booking.booking.0;
+pub async fn confirm(pool: &Pool, due: &Due) -> Result<Settled, Error> {
+    let booking = due.booking.0;
     let mut client = pool.get().await?;
     let transaction = begin(&mut client, booking).await?;
-    let settled = match state(&transaction, booking).await?.as_deref() {
-        Some("held") => {
+    let find = "select state, confirmed_at is not null as confirmed from holds where booking = $1";
+    let hold = transaction.query_opt(find, &[&booking]).await?;
+    let settled = match hold.as_ref().map(|hold| (hold.get("state"), hold.get("confirmed"))) {
+        Some(("held", _)) => {
             let confirm = "update holds set state = 'confirmed', confirmed_at = now() where booking = $1";
             transaction.execute(confirm, &[&booking]).await?;
             Settled::Done
         }
-        Some("confirmed") => Settled::Done,
+        // The first answer, also when it has been given back since.
+        Some((_, true)) => Settled::Done,
         _ => Settled::Refused { reason: "hold_released".to_owned() },
     };
     transaction.commit().await?;
     Ok(settled)
+}
+
+/// Keeps the contract [`workflows::contracts::catalog::Look`].
+///
+/// # Errors
+/// [`Error`]: not known yet.
+pub async fn look(pool: &Pool, due: &Due) -> Result<Sight, Error> {
+    let client = pool.get().await?;
+    let find = "select system, number, name, price_minor, currency, confirmed_at is not null as confirmed, \
+                state = 'released' as released from holds join units using (unit) where booking = $1";
+    let Some(row) = client.query_opt(find, &[&due.booking.0]).await? else { return Ok(Sight::default()) };
+    let item = Item { system: row.get("system"), number: row.get("number") };
+    Ok(Sight {
+        item: Some(item),
+        held: Some(held(&row)?),
+        confirmed: row.get("confirmed"),
+        released: row.get("released"),
+    })
+}
+
+/// Keeps the contract [`workflows::contracts::catalog::Open`].
+///
+/// # Errors
+/// [`Error`]: not known yet.
+pub async fn open(pool: &Pool, page: &OpenAfter) -> Result<Claims, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(
+            "select booking, workflow, system, number from holds join units using (unit) \
+             where state in ('held', 'confirmed') and workflow is not null \
+             and held_at < now() - make_interval(secs => $2) and ($1::uuid is null or booking > $1) \
+             order by booking limit $3",
+        )
+        .await?;
+    let after = page.after.map(|booking| booking.0);
+    let rows = client.query(&select, &[&after, &f64::from(page.seconds), &OPEN_PAGE]).await?;
+    let claim = |row: &Row| Claim {
+        booking: BookingId(row.get("booking")),
+        workflow: row.get("workflow"),
+        customer: None,
+        item: Some(Item { system: row.get("system"), number: row.get("number") }),
+    };
+    Ok(Claims { claims: rows.iter().map(claim).collect() })
 }
 
 async fn try_hold(pool: &Pool, request: &HoldRequest) -> Result<HoldAnswer, Error> {
@@ -105,7 +153,7 @@ async fn try_hold(pool: &Pool, request: &HoldRequest) -> Result<HoldAnswer, Erro
     }
     let answer = match listed(&transaction, &request.item).await? {
         None => refuse(&transaction, request, "unknown_item", HoldAnswer::UnknownItem).await?,
-        Some(listed) => match free_unit(&transaction, &request.item).await? {
+        Some(listed) => match free_unit(&transaction, request).await? {
             None => refuse(&transaction, request, "taken", HoldAnswer::Taken { until: None }).await?,
             Some(unit) => claim(&transaction, request, unit, listed).await?,
         },
@@ -137,16 +185,24 @@ async fn listed(transaction: &Transaction<'_>, item: &Item) -> Result<Option<Hel
 
 /// A unit nobody holds. First one that nobody is just trying to take, so that popular items do not queue behind each
 /// other; then, before we say "taken", once more, waiting for those who are: they may give up.
-async fn free_unit(transaction: &Transaction<'_>, item: &Item) -> Result<Option<i64>, Error> {
+async fn free_unit(transaction: &Transaction<'_>, request: &HoldRequest) -> Result<Option<i64>, Error> {
     const FREE: &str = "select unit from units u where system = $1 and number = $2 and not exists \
-        (select from holds h where h.unit = u.unit and h.state in ('held', 'confirmed')) order by ordinal limit 1 for update";
+        (select from holds h where h.unit = u.unit and h.state in ('held', 'confirmed') \
+        and h.period && tstzrange($3, $4)) order by ordinal limit 1 for update";
+    let Item { system, number } = &request.item;
+    let (from, to) = bounds(request.period);
     let quick = transaction.prepare_cached(&format!("{FREE} skip locked")).await?;
-    if let Some(row) = transaction.query_opt(&quick, &[&item.system, &item.number]).await? {
+    if let Some(row) = transaction.query_opt(&quick, &[system, number, &from, &to]).await? {
         return Ok(Some(row.get(0)));
     }
     let patient = transaction.prepare_cached(FREE).await?;
-    let row = transaction.query_opt(&patient, &[&item.system, &item.number]).await?;
+    let row = transaction.query_opt(&patient, &[system, number, &from, &to]).await?;
     Ok(row.map(|row| row.get(0)))
+}
+
+/// A range without bounds is always.
+fn bounds(period: Option<Period>) -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>) {
+    (period.map(Period::from), period.map(Period::to))
 }
 
 async fn claim(
@@ -157,11 +213,12 @@ async fn claim(
 ) -> Result<HoldAnswer, Error> {
     let claim = transaction
         .prepare_cached(
-            "insert into holds (booking, workflow, unit, state, name, price_minor, currency) \
-             values ($1, $2, $3, 'held', $4, $5, $6)",
+            "insert into holds (booking, workflow, unit, state, name, price_minor, currency, period) \
+             values ($1, $2, $3, 'held', $4, $5, $6, tstzrange($7, $8))",
         )
         .await?;
     let price = listed.price;
+    let (from, to) = bounds(request.period);
     transaction
         .execute(
             &claim,
@@ -172,6 +229,8 @@ async fn claim(
                 &listed.name,
                 &price.amount_minor(),
                 &price.currency().code(),
+                &from,
+                &to,
             ],
         )
         .await?;

@@ -8,7 +8,7 @@ mod holds;
 mod http;
 mod items;
 
-pub use holds::{confirm, hold, release};
+pub use holds::{confirm, hold, look, open, release};
 pub use items::{Change, Item, NewItem};
 
 use crate::{GRACE, Setup, host};

@@ -5,9 +5,13 @@ use super::{Desk, Simulator, Timed};
 use std::{sync::Arc, time::Duration};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
-use workflows::contracts::{
-    BookingRef, Contract, Settled,
-    payment::{self, ChargeAnswer, ChargeRequest},
+use workflows::{
+    booking::BookingId,
+    contracts::{
+        Contract, Due, Settled,
+        payment::{self, ChargeAnswer, ChargeRequest},
+        recovery::{Claims, OpenAfter},
+    },
 };
 
 pub(super) struct Activities {
@@ -26,8 +30,18 @@ impl Activities {
     }
 
     #[activity(definition = payment::Refund)]
-    async fn refund(self: Arc<Self>, context: ActivityContext, booking: BookingRef) -> Result<Settled, ActivityError> {
-        Ok(alive::<payment::Refund, _>(&context, self.desk.refund(booking)).await?)
+    async fn refund(self: Arc<Self>, context: ActivityContext, due: Due) -> Result<Settled, ActivityError> {
+        Ok(alive::<payment::Refund, _>(&context, self.desk.refund(&due)).await?)
+    }
+
+    #[activity(definition = payment::Open)]
+    async fn open(self: Arc<Self>, _: ActivityContext, page: OpenAfter) -> Result<Claims, ActivityError> {
+        Ok(self.desk.ledger.open_charges(&page).await?)
+    }
+
+    #[activity(definition = payment::Keep)]
+    async fn keep(self: Arc<Self>, _: ActivityContext, completed: Vec<BookingId>) -> Result<(), ActivityError> {
+        Ok(self.desk.ledger.keep(&completed).await?)
     }
 }
 

@@ -4,7 +4,7 @@
 //! No transaction is open while the provider is called.
 
 use super::provider::{Captured, Charged};
-use crate::store::{Error, begin};
+use crate::store::{Error, OPEN_PAGE, begin};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::Row;
@@ -14,6 +14,7 @@ use workflows::{
     contracts::{
         Settled,
         payment::{ChargeAnswer, ChargeRequest},
+        recovery::{Claim, Claims, OpenAfter},
     },
     money::Money,
 };
@@ -36,10 +37,21 @@ pub(super) enum Opened {
 
 /// What the ledger says to a refund.
 pub(super) enum Undoing {
-    /// It has been answered before, or there is nothing to refund.
-    Answered(Settled),
+    /// There is nothing to do any more.
+    Over(Ended),
     /// Closed to charging; this is what is known of the charge.
     Open(Standing),
+}
+
+/// How a charge has ended that had to be given back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Nothing was taken, and nothing will be.
+    Empty,
+    /// The money is back.
+    Refunded,
+    /// The money was given up.
+    WrittenOff,
 }
 
 /// What is known of a charge that has to be given back.
@@ -141,11 +153,12 @@ impl Ledger {
                          values ($1, 0, 'XXX', 'voided', now())";
             transaction.execute(close, &[&booking]).await?;
             transaction.commit().await?;
-            return Ok(Undoing::Answered(Settled::Nothing));
+            return Ok(Undoing::Over(Ended::Empty));
         };
         let undoing = match charge.state.as_str() {
-            "declined" | "voided" => Undoing::Answered(Settled::Nothing),
-            "refunded" => Undoing::Answered(Settled::Done),
+            "declined" | "voided" => Undoing::Over(Ended::Empty),
+            "refunded" => Undoing::Over(Ended::Refunded),
+            "written_off" => Undoing::Over(Ended::WrittenOff),
             _ => {
                 let close = "update charges set state = 'refunding' where booking = $1";
                 transaction.execute(close, &[&booking]).await?;
@@ -175,19 +188,73 @@ impl Ledger {
         Ok(captured)
     }
 
-    /// Records that the money is back.
-    pub(super) async fn record_refund(&self, booking: BookingId) -> Result<Settled, Error> {
+    /// Records that the money is back, and what a refund that was made by hand is called.
+    pub(super) async fn record_refund(&self, booking: BookingId, by_hand: Option<&str>) -> Result<Ended, Error> {
         let booking = booking.0;
         let mut client = self.pool.get().await?;
         let transaction = begin(&mut client, booking).await?;
         let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
         if charge.state != "refunded" {
-            let refunded = "update charges set state = 'refunded', refunded_at = now() where booking = $1";
-            transaction.execute(refunded, &[&booking]).await?;
-            post(&transaction, booking, "refund", -charge.amount.amount_minor(), charge.amount).await?;
+            if charge.state == "written_off" {
+                // It was on its way when somebody gave it up.
+                post(&transaction, booking, &WRITE_BACK, charge.amount).await?;
+            }
+            let refunded =
+                "update charges set state = 'refunded', refunded_at = now(), resolved_ref = $2 where booking = $1";
+            transaction.execute(refunded, &[&booking, &by_hand]).await?;
+            post(&transaction, booking, &REFUND, charge.amount).await?;
             transaction.commit().await?;
         }
-        Ok(Settled::Done)
+        Ok(Ended::Refunded)
+    }
+
+    /// Records that the money is given up: it stays where it is, and is no longer held for the booking.
+    pub(super) async fn write_off(&self, booking: BookingId) -> Result<Ended, Error> {
+        let booking = booking.0;
+        let mut client = self.pool.get().await?;
+        let transaction = begin(&mut client, booking).await?;
+        let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
+        if charge.state == "refunded" {
+            return Ok(Ended::Refunded);
+        }
+        if charge.state != "written_off" {
+            let given_up = "update charges set state = 'written_off', settled_at = now() where booking = $1";
+            transaction.execute(given_up, &[&booking]).await?;
+            post(&transaction, booking, &WRITE_OFF, charge.amount).await?;
+            transaction.commit().await?;
+        }
+        Ok(Ended::WrittenOff)
+    }
+
+    /// Keeps the contract [`workflows::contracts::payment::Open`].
+    pub(super) async fn open_charges(&self, page: &OpenAfter) -> Result<Claims, Error> {
+        let client = self.pool.get().await?;
+        let select = client
+            .prepare_cached(
+                "select booking, workflow, customer from charges where state in ('intended', 'captured', 'refunding') \
+                 and kept_at is null and workflow is not null and intended_at < now() - make_interval(secs => $2) \
+                 and ($1::uuid is null or booking > $1) order by booking limit $3",
+            )
+            .await?;
+        let after = page.after.map(|booking| booking.0);
+        let rows = client.query(&select, &[&after, &f64::from(page.seconds), &OPEN_PAGE]).await?;
+        let claim = |row: &Row| Claim {
+            booking: BookingId(row.get("booking")),
+            workflow: row.get("workflow"),
+            customer: row.get::<_, Option<&str>>("customer").and_then(|subject| subject.parse().ok()),
+            item: None,
+        };
+        Ok(Claims { claims: rows.iter().map(claim).collect() })
+    }
+
+    /// Keeps the contract [`workflows::contracts::payment::Keep`].
+    pub(super) async fn keep(&self, completed: &[BookingId]) -> Result<(), Error> {
+        let bookings: Vec<Uuid> = completed.iter().map(|booking| booking.0).collect();
+        let client = self.pool.get().await?;
+        let keep =
+            "update charges set kept_at = now() where booking = any($1) and state = 'captured' and kept_at is null";
+        client.execute(keep, &[&bookings]).await?;
+        Ok(())
     }
 
     /// Records that nothing was taken and nothing will be.
@@ -242,23 +309,34 @@ async fn capture(
     }
     let record = "update charges set state = $2, provider_ref = $3, settled_at = now() where booking = $1";
     transaction.execute(record, &[&booking, &state, &captured.reference]).await?;
-    post(transaction, booking, "capture", charge.amount.amount_minor(), charge.amount).await
+    post(transaction, booking, &CAPTURE, charge.amount).await
 }
 
-/// Moves an amount from the customer to what we hold for bookings; a negative one, back.
-async fn post(
-    transaction: &Transaction<'_>,
-    booking: Uuid,
-    movement: &str,
-    to_bookings: i64,
-    money: Money,
-) -> Result<(), Error> {
+/// Money that goes from one account to another. Each movement happens once per booking: the table says so.
+struct Movement {
+    name: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+/// The customer pays, and we hold it for the booking.
+const CAPTURE: Movement = Movement { name: "capture", from: "customer", to: "bookings" };
+/// It goes back.
+const REFUND: Movement = Movement { name: "refund", from: "bookings", to: "customer" };
+/// It is given up: nobody gets it back.
+const WRITE_OFF: Movement = Movement { name: "write_off", from: "bookings", to: "written_off" };
+/// What was given up goes back after all.
+const WRITE_BACK: Movement = Movement { name: "write_back", from: "written_off", to: "bookings" };
+
+/// Posts a movement: both sides in one statement.
+async fn post(transaction: &Transaction<'_>, booking: Uuid, movement: &Movement, money: Money) -> Result<(), Error> {
     let post = transaction
         .prepare_cached(
             "insert into postings (booking, movement, account, amount_minor, currency) \
-             values ($1, $2, 'customer', -$3::bigint, $4), ($1, $2, 'bookings', $3::bigint, $4)",
+             values ($1, $2, $3, -$5::bigint, $6), ($1, $2, $4, $5::bigint, $6)",
         )
         .await?;
-    transaction.execute(&post, &[&booking, &movement, &to_bookings, &money.currency().code()]).await?;
+    let Movement { name, from, to } = movement;
+    transaction.execute(&post, &[&booking, name, from, to, &money.amount_minor(), &money.currency().code()]).await?;
     Ok(())
 }

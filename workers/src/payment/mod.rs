@@ -15,13 +15,13 @@ pub use timed::Timed;
 
 use crate::{GRACE, Setup, host};
 use activities::Activities;
-use ledger::{Opened, Standing, Undoing};
+use ledger::{Ended, Opened, Standing, Undoing};
 use provider::{Cancelled, Charged, Order, Provider, Refunded};
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use temporalio_sdk::WorkerOptions;
 use workflows::contracts::{
-    BookingRef, Settled,
+    ByHand, Due, Settled,
     payment::{self, ChargeAnswer, ChargeRequest},
 };
 
@@ -132,18 +132,20 @@ impl<P: Provider> Desk<P> {
     ///
     /// # Errors
     /// [`Unknown`]: ask again.
-    pub async fn refund(&self, booking: BookingRef) -> Result<Settled, Unknown> {
-        let booking = booking.booking;
+    pub async fn refund(&self, due: &Due) -> Result<Settled, Unknown> {
+        let booking = due.booking;
         // From here on no attempt at charging begins. One that is on its way is refused by the provider, or found there.
         let standing = match self.ledger.begin_refund(booking).await? {
-            Undoing::Answered(settled) => return Ok(settled),
+            Undoing::Over(ended) => return Ok(over(ended, due.by_hand.as_ref())),
             Undoing::Open(standing) => standing,
         };
         let key = booking.to_string();
         let captured = match standing {
-            Standing::Captured { captured, in_doubt: false } => captured,
             // The provider may have refunded and lost its reply, or somebody did it there by hand.
-            Standing::Captured { captured, in_doubt: true } => self.provider.find(&key).await?.unwrap_or(captured),
+            Standing::Captured { captured, in_doubt } if in_doubt || due.by_hand.is_some() => {
+                self.provider.find(&key).await?.unwrap_or(captured)
+            }
+            Standing::Captured { captured, .. } => captured,
             Standing::InDoubt { sent_at } => {
                 let captured = match self.provider.cancel(&key).await? {
                     Cancelled::Refused => None,
@@ -160,11 +162,38 @@ impl<P: Provider> Desk<P> {
             }
         };
         if captured.refunded {
-            return Ok(self.ledger.record_refund(booking).await?);
+            let reference = match &due.by_hand {
+                Some(ByHand::Resolved { reference }) => Some(reference.as_str()),
+                Some(ByHand::WrittenOff { .. }) | None => None,
+            };
+            let ended = self.ledger.record_refund(booking, reference).await?;
+            return Ok(over(ended, due.by_hand.as_ref()));
         }
-        match self.provider.refund(&key, &captured).await? {
-            Refunded::Done => Ok(self.ledger.record_refund(booking).await?),
-            Refunded::Refused { reason } => Ok(Settled::Refused { reason }),
+        match &due.by_hand {
+            Some(ByHand::Resolved { .. }) => Ok(refused("not_refunded_at_provider")),
+            Some(ByHand::WrittenOff { amount }) if *amount != captured.amount => Ok(refused("amount_differs")),
+            Some(ByHand::WrittenOff { .. }) => {
+                let ended = self.ledger.write_off(booking).await?;
+                Ok(over(ended, due.by_hand.as_ref()))
+            }
+            None => match self.provider.refund(&key, &captured).await? {
+                Refunded::Done => Ok(over(self.ledger.record_refund(booking, None).await?, None)),
+                Refunded::Refused { reason } => Ok(Settled::Refused { reason }),
+            },
         }
     }
+}
+
+/// The answer about a charge that is closed.
+fn over(ended: Ended, by_hand: Option<&ByHand>) -> Settled {
+    match (ended, by_hand) {
+        // It went back after all: who gave it up must hear that, and what is asked next finds it done.
+        (Ended::Refunded, Some(ByHand::WrittenOff { .. })) => refused("refunded_meanwhile"),
+        (Ended::Refunded, _) | (Ended::WrittenOff, Some(ByHand::WrittenOff { .. })) => Settled::Done,
+        (Ended::WrittenOff | Ended::Empty, _) => Settled::Nothing,
+    }
+}
+
+fn refused(reason: &str) -> Settled {
+    Settled::Refused { reason: reason.to_owned() }
 }

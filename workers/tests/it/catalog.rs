@@ -9,7 +9,7 @@ use workers::catalog::{confirm, hold, release};
 use workflows::{
     booking::{BookingId, Item},
     contracts::{
-        BookingRef, Settled,
+        Due, Settled,
         catalog::{Held, HoldAnswer, HoldRequest},
     },
 };
@@ -27,7 +27,7 @@ async fn item_of(units: i32) -> Item {
 }
 
 fn wish(booking: BookingId, item: &Item) -> HoldRequest {
-    HoldRequest { booking, workflow: format!("test/{booking}"), item: item.clone() }
+    HoldRequest { booking, workflow: format!("test/{booking}"), item: item.clone(), period: None }
 }
 
 fn held() -> HoldAnswer {
@@ -49,7 +49,7 @@ async fn a_hold_is_exclusive_until_it_is_released_and_a_repeat_gets_the_first_an
     assert_eq!(hold(&pool, &wish(first, &item)).await.unwrap(), held());
     assert_eq!(hold(&pool, &wish(first, &item)).await.unwrap(), held());
     assert_eq!(hold(&pool, &wish(second, &item)).await.unwrap(), taken);
-    assert_eq!(release(&pool, BookingRef { booking: first }).await.unwrap(), Settled::Done);
+    assert_eq!(release(&pool, &Due::of(first)).await.unwrap(), Settled::Done);
 
     // Also when that was a refusal, and the item is free by now.
     assert_eq!(hold(&pool, &wish(second, &item)).await.unwrap(), taken);
@@ -61,7 +61,7 @@ async fn a_release_that_comes_first_refuses_the_late_hold() {
     let (pool, item) = (database("CATALOG"), item_of(1).await);
     let early = booking();
 
-    assert_eq!(release(&pool, BookingRef { booking: early }).await.unwrap(), Settled::Nothing);
+    assert_eq!(release(&pool, &Due::of(early)).await.unwrap(), Settled::Nothing);
 
     assert_eq!(hold(&pool, &wish(early, &item)).await.unwrap(), HoldAnswer::Closed);
     assert_eq!(live_holds(&pool, &item).await, 0);
@@ -72,10 +72,10 @@ async fn releasing_an_old_booking_again_never_frees_a_newer_one() {
     let (pool, item) = (database("CATALOG"), item_of(1).await);
     let (old, new) = (booking(), booking());
     hold(&pool, &wish(old, &item)).await.unwrap();
-    release(&pool, BookingRef { booking: old }).await.unwrap();
+    release(&pool, &Due::of(old)).await.unwrap();
     hold(&pool, &wish(new, &item)).await.unwrap();
 
-    assert_eq!(release(&pool, BookingRef { booking: old }).await.unwrap(), Settled::Done);
+    assert_eq!(release(&pool, &Due::of(old)).await.unwrap(), Settled::Done);
 
     assert_eq!(live_holds(&pool, &item).await, 1);
     assert_eq!(hold(&pool, &wish(booking(), &item)).await.unwrap(), HoldAnswer::Taken { until: None });
@@ -84,7 +84,7 @@ async fn releasing_an_old_booking_again_never_frees_a_newer_one() {
 #[tokio::test]
 async fn only_a_live_hold_can_be_confirmed_and_a_confirmed_one_can_be_released() {
     let (pool, item) = (database("CATALOG"), item_of(1).await);
-    let firm = BookingRef { booking: booking() };
+    let firm = &Due::of(booking());
     let gone = Settled::Refused { reason: "hold_released".to_owned() };
     hold(&pool, &wish(firm.booking, &item)).await.unwrap();
 
@@ -92,8 +92,8 @@ async fn only_a_live_hold_can_be_confirmed_and_a_confirmed_one_can_be_released()
     assert_eq!(confirm(&pool, firm).await.unwrap(), Settled::Done);
     assert_eq!(release(&pool, firm).await.unwrap(), Settled::Done);
 
-    assert_eq!(confirm(&pool, firm).await.unwrap(), gone);
-    assert_eq!(confirm(&pool, BookingRef { booking: booking() }).await.unwrap(), gone);
+    assert_eq!(confirm(&pool, firm).await.unwrap(), Settled::Done, "the first answer, also after the release");
+    assert_eq!(confirm(&pool, &Due::of(booking())).await.unwrap(), gone);
 }
 
 #[tokio::test]

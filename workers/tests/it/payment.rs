@@ -15,7 +15,7 @@ use workers::payment::{
 use workflows::{
     booking::BookingId,
     contracts::{
-        BookingRef, Settled,
+        Due, Settled,
         payment::{ChargeAnswer, ChargeRequest},
     },
 };
@@ -67,7 +67,7 @@ async fn a_repeated_charge_and_a_repeated_refund_count_once() {
     }
     assert_eq!((kept(booking).await, provider_kept(&process).await), (3000, (3000, 1)));
     for _ in 0..3 {
-        assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Done);
+        assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
     }
 
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
@@ -98,7 +98,7 @@ async fn a_decline_is_remembered_and_leaves_nothing() {
     assert_eq!(desk.charge(&poor).await.unwrap(), declined);
     assert_eq!(desk.charge(&request(booking)).await.unwrap(), declined, "the first answer, also for a better card");
 
-    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Nothing);
+    assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Nothing);
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 0)));
 }
 
@@ -128,7 +128,7 @@ async fn a_refund_that_comes_first_refuses_the_late_charge() {
     let (desk, process) = desk().await;
     let booking = booking();
 
-    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Nothing);
+    assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Nothing);
 
     assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Closed);
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 0)));
@@ -146,7 +146,7 @@ async fn a_charge_that_is_overtaken_by_its_undo_leaves_nothing() {
     let (charged, refunded) = tokio::join!(desk.charge(&request), async {
         // As soon as the intent is written, the charge is on its way.
         while desk_state(booking).await.is_none() {}
-        desk.refund(BookingRef { booking }).await
+        desk.refund(&Due::of(booking)).await
     });
 
     assert_eq!(charged.unwrap(), ChargeAnswer::Closed);
@@ -171,7 +171,7 @@ async fn a_charge_in_doubt_that_was_taken_is_refunded() {
         .await;
     desk.charge(&request(booking)).await.expect_err("the answer was lost");
 
-    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Done);
+    assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
 
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
     assert_eq!(state(booking).await, "refunded");
@@ -187,9 +187,9 @@ async fn a_refund_whose_answer_was_lost_is_found() {
         Fault { operation: Some(Operation::Refund), after: Some(After::DropReply), times: Some(1), ..Fault::default() };
     process.fault(lost).await;
 
-    desk.refund(BookingRef { booking }).await.expect_err("the answer was lost");
+    desk.refund(&Due::of(booking)).await.expect_err("the answer was lost");
     assert_eq!((state(booking).await.as_str(), kept(booking).await), ("refunding", 3000), "not known yet");
-    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Done);
+    assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
 
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
 }
@@ -203,7 +203,7 @@ async fn a_refused_refund_keeps_the_money_on_the_books_until_it_goes_through() {
     process.fault(Fault { refuse_refunds: true, times: Some(1), ..Fault::default() }).await;
 
     let refused = Settled::Refused { reason: "refund_refused".to_owned() };
-    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), refused);
+    assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), refused);
     assert_eq!(kept(booking).await, 3000);
     assert_eq!(
         desk.charge(&request(booking)).await.unwrap(),
@@ -211,7 +211,7 @@ async fn a_refused_refund_keeps_the_money_on_the_books_until_it_goes_through() {
         "closed to charging from the start"
     );
 
-    assert_eq!(desk.refund(BookingRef { booking }).await.unwrap(), Settled::Done);
+    assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
 }
 
@@ -272,16 +272,16 @@ async fn without_cancel_a_charge_in_doubt_is_looked_up_through_its_settle_window
     let patient = desk(Duration::from_hours(1));
     for booking in [late, never] {
         patient.charge(&request(booking)).await.expect_err("no answer");
-        let unknown = patient.refund(BookingRef { booking }).await.expect_err("not known yet");
+        let unknown = patient.refund(&Due::of(booking)).await.expect_err("not known yet");
         assert!(matches!(unknown, Unknown::Settling), "{unknown:?}");
     }
 
     // It arrives after all, and goes back.
     let order = Order { key: late.to_string(), customer: "c".to_owned(), amount: won(3000), method: None };
     patient.provider.charge(&order).await.unwrap();
-    assert_eq!(patient.refund(BookingRef { booking: late }).await.unwrap(), Settled::Done);
+    assert_eq!(patient.refund(&Due::of(late)).await.unwrap(), Settled::Done);
     // It never does, and the window passes.
-    assert_eq!(desk(Duration::ZERO).refund(BookingRef { booking: never }).await.unwrap(), Settled::Nothing);
+    assert_eq!(desk(Duration::ZERO).refund(&Due::of(never)).await.unwrap(), Settled::Nothing);
 
     assert_eq!((kept(late).await, kept(never).await, provider_kept(&process).await), (0, 0, (0, 1)));
 }

@@ -1,7 +1,7 @@
 //! Board: the dashboard table, where the state of every booking is published.
 
 use super::{Contract, activity};
-use crate::booking::Row;
+use crate::{booking::Row, saga::Audit};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -10,15 +10,19 @@ pub const QUEUE: &str = "sagas";
 
 /// Writes the rows a booking has not seen acknowledged yet, oldest first, in one statement.
 ///
-/// A row only moves forward: a version that is there already, or an older one, changes nothing.
+/// A row only moves forward: a version that is there already, or an older one, changes nothing, and a booking that has
+/// ended does not change any more.
 #[derive(Clone, Copy, Debug)]
 pub struct Publish;
 
-/// What [`Publish`] is told: successive versions of one booking.
+/// What [`Publish`] is told about one booking.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rows {
-    /// Oldest first, never empty.
+    /// Successive versions, oldest first, never empty.
     pub rows: Vec<Row>,
+    /// What operators have done to it since the board last acknowledged something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<Audit>,
 }
 
 activity!(Publish, "board.publish", Rows => ());

@@ -1,6 +1,9 @@
 //! Catalog: what can be booked, at which price, and who holds it.
 
-use super::{Answer, BookingRef, Contract, Settled, Undo, activity};
+use super::{
+    Answer, Contract, Due, Duty, Move, Settled, Stake, Undo, activity,
+    recovery::{Claims, OpenAfter},
+};
 use crate::{
     booking::{BookingId, Item},
     money::Money,
@@ -29,6 +32,59 @@ pub struct HoldRequest {
     pub workflow: String,
     /// What is to be held.
     pub item: Item,
+    /// For when; without end where absent, for what is lent until it comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
+}
+
+/// A time with a beginning and an end that is not part of it: one that ends at noon and one that begins at noon touch,
+/// and do not overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(DateTime<Utc>, DateTime<Utc>)", into = "(DateTime<Utc>, DateTime<Utc>)")]
+pub struct Period {
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+}
+
+/// A period ends after it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a period must end after it begins")]
+pub struct NotAPeriod;
+
+impl Period {
+    /// From a moment until just before another.
+    ///
+    /// # Errors
+    /// [`NotAPeriod`] when it does not end after it begins.
+    pub fn new(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Self, NotAPeriod> {
+        if from < to { Ok(Self { from, to }) } else { Err(NotAPeriod) }
+    }
+
+    /// When it begins.
+    #[must_use]
+    pub const fn from(self) -> DateTime<Utc> {
+        self.from
+    }
+
+    /// The first moment that is no longer part of it.
+    #[must_use]
+    pub const fn to(self) -> DateTime<Utc> {
+        self.to
+    }
+}
+
+impl TryFrom<(DateTime<Utc>, DateTime<Utc>)> for Period {
+    type Error = NotAPeriod;
+
+    fn try_from((from, to): (DateTime<Utc>, DateTime<Utc>)) -> Result<Self, NotAPeriod> {
+        Self::new(from, to)
+    }
+}
+
+impl From<Period> for (DateTime<Utc>, DateTime<Utc>) {
+    fn from(period: Period) -> Self {
+        (period.from, period.to)
+    }
 }
 
 /// What [`Hold`] answers.
@@ -84,14 +140,19 @@ impl Contract for Hold {
 }
 
 /// Ends the hold of a booking, and no other's. A repeat changes nothing; without a hold, a late [`Hold`] is refused.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Release;
 
-activity!(Release, "catalog.release", BookingRef => Settled);
+activity!(Release, "catalog.release", Due => Settled);
 impl Contract for Release {
     const NAME: &'static str = "catalog.release";
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(5);
+}
+impl Duty for Release {
+    const STAKE: Stake = Stake::Hold;
+    // Left out, the unit would be nobody's and yet not free.
+    const MOVES: &'static [Move] = &[];
 }
 impl Undo for Release {
     // Once released, another customer may pay for it: one item would owe two people.
@@ -99,14 +160,68 @@ impl Undo for Release {
     const DONE: &'static str = "released";
 }
 
-/// Makes a hold firm: the booking has passed its point of no return. A repeat changes nothing; refused
-/// (`hold_released`) when the hold is gone.
-#[derive(Clone, Copy, Debug)]
+/// Makes a hold firm: the booking has passed its point of no return. A repeat changes nothing, also after the release;
+/// refused (`hold_released`) when the hold is gone without ever having been firm.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Confirm;
 
-activity!(Confirm, "catalog.confirm", BookingRef => Settled);
+activity!(Confirm, "catalog.confirm", Due => Settled);
 impl Contract for Confirm {
     const NAME: &'static str = "catalog.confirm";
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(5);
+}
+impl Duty for Confirm {
+    const STAKE: Stake = Stake::Nothing;
+    // A hold that is not firm is as exclusive; only a recovery reads the difference, and it reads the board too.
+    const MOVES: &'static [Move] = &[Move::Skip];
+}
+
+/// Says what a booking holds, for a recovery that has nothing else to go by.
+#[derive(Clone, Copy, Debug)]
+pub struct Look;
+
+/// What [`Look`] answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sight {
+    /// Of what a unit was held, when one was.
+    pub item: Option<Item>,
+    /// Its name and price at that time.
+    pub held: Option<Held>,
+    /// It was made firm.
+    pub confirmed: bool,
+    /// It was given back.
+    pub released: bool,
+}
+
+activity!(Look, "catalog.look", Due => Sight);
+impl Contract for Look {
+    const NAME: &'static str = "catalog.look";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(5);
+}
+
+/// Lists the bookings that hold something, page by page, for the sweep that looks for those whose saga is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Open;
+
+activity!(Open, "catalog.open", OpenAfter => Claims);
+impl Contract for Open {
+    const NAME: &'static str = "catalog.open";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_period_ends_after_it_begins_also_when_read_from_json() {
+        let (one, two) = ("2027-07-23T12:00:00Z", "2027-07-25T12:00:00Z");
+        assert!(serde_json::from_str::<Period>(&format!("[\"{one}\",\"{two}\"]")).is_ok());
+        for (from, to) in [(two, one), (one, one)] {
+            assert!(serde_json::from_str::<Period>(&format!("[\"{from}\",\"{to}\"]")).is_err());
+        }
+    }
 }

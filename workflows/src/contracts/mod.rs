@@ -11,8 +11,9 @@ pub mod board;
 pub mod catalog;
 pub mod notification;
 pub mod payment;
+pub mod recovery;
 
-use crate::{booking::BookingId, saga::Stop};
+use crate::{booking::BookingId, money::Money, saga::Stop};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use temporalio_common::ActivityDefinition;
@@ -45,14 +46,41 @@ pub trait Answer {
     fn granted(self) -> Result<Self::Granted, Stop>;
 }
 
-/// What an undo is told: everything else the worker has written down under this key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BookingRef {
-    /// The booking whose step is taken back.
+/// What must be done, and for whom: everything else the worker has written down under this key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// The key.
     pub booking: BookingId,
+    /// An operator's word, where they dealt with it themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
 }
 
-/// The answer of an undo, or of a step after the point of no return.
+impl Due {
+    /// What must be done for a booking, by the worker.
+    #[must_use]
+    pub const fn of(booking: BookingId) -> Self {
+        Self { booking, by_hand: None }
+    }
+}
+
+/// How an operator dealt with something that could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum ByHand {
+    /// They did it where it has to be done. The worker looks there before it believes it.
+    Resolved {
+        /// What it is called there, such as the provider's number of a refund.
+        reference: String,
+    },
+    /// They gave it up: the money stays where it is, and is written off in our books.
+    WrittenOff {
+        /// All of it: an amount that differs from what is open is refused.
+        amount: Money,
+    },
+}
+
+/// The answer to something that must be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Settled {
@@ -67,8 +95,58 @@ pub enum Settled {
     },
 }
 
+/// Something that must be done, sooner or later: an undo, or a step after the point of no return.
+pub trait Duty: Contract + Default + ActivityDefinition<Input = Due, Output = Settled> {
+    /// What is at stake while it is not done.
+    const STAKE: Stake;
+    /// What an operator may do about it, beside asking for it again.
+    const MOVES: &'static [Move];
+}
+
+/// What is at stake while something is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stake {
+    /// Money that has to go back.
+    Money,
+    /// A unit that nobody else can have.
+    Hold,
+    /// Nothing of anybody's.
+    Nothing,
+}
+
+/// What an operator may do about a booking that is stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Move {
+    /// Ask for it again, now.
+    Retry,
+    /// Say that it was done by hand: [`ByHand::Resolved`].
+    Resolve,
+    /// Give it up: [`ByHand::WrittenOff`].
+    WriteOff,
+    /// Leave it out.
+    Skip,
+}
+
+impl Move {
+    /// Every move there is.
+    pub const ALL: &'static [Self] = &[Self::Retry, Self::Resolve, Self::WriteOff, Self::Skip];
+
+    /// The move as written in paths and on the board.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Resolve => "resolve",
+            Self::WriteOff => "write-off",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// A contract that takes a step back.
-pub trait Undo: Contract + ActivityDefinition<Input = BookingRef, Output = Settled> {
+pub trait Undo: Duty {
     /// The undos that must be done before this one may run.
     const AFTER: &'static [&'static str];
     /// What is written on the board's timeline when it is done: a past participle.

@@ -1,6 +1,9 @@
 //! Payment: money taken once per booking, and given back once.
 
-use super::{Answer, BookingRef, Contract, Settled, Undo, activity};
+use super::{
+    Answer, Contract, Due, Duty, Move, Settled, Stake, Undo, activity,
+    recovery::{Claims, OpenAfter},
+};
 use crate::{
     booking::{BookingId, Subject},
     money::Money,
@@ -77,17 +80,48 @@ impl Contract for Charge {
 ///
 /// Captured: refunded. Declined or never asked for: nothing to do, and a late [`Charge`] is refused. In doubt: the
 /// provider is told to refuse the charge, or, where it was captured after all, to refund it.
-#[derive(Clone, Copy, Debug)]
+///
+/// [`ByHand::Resolved`](super::ByHand::Resolved) is believed when the provider's books say so too, and refused
+/// (`not_refunded_at_provider`) otherwise. [`ByHand::WrittenOff`](super::ByHand::WrittenOff) closes the charge without
+/// a refund; refused (`amount_differs`, `charge_not_known`) unless exactly that much was taken and is still open.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Refund;
 
-activity!(Refund, "payment.refund", BookingRef => Settled);
+activity!(Refund, "payment.refund", Due => Settled);
 impl Contract for Refund {
     const NAME: &'static str = "payment.refund";
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(10);
     const HEARTBEAT: Option<Duration> = Some(Duration::from_secs(3));
 }
+impl Duty for Refund {
+    const STAKE: Stake = Stake::Money;
+    // Left out, the customer would have paid for nothing: money is given back, or given up in the books.
+    const MOVES: &'static [Move] = &[Move::Resolve, Move::WriteOff];
+}
 impl Undo for Refund {
     const AFTER: &'static [&'static str] = &[];
     const DONE: &'static str = "refunded";
+}
+
+/// Lists the bookings whose money is open, page by page, for the sweep that looks for those whose saga is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Open;
+
+activity!(Open, "payment.open", OpenAfter => Claims);
+impl Contract for Open {
+    const NAME: &'static str = "payment.open";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
+}
+
+/// Takes the money of bookings that have completed off the list of what is open: it is earned. A repeat changes nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep;
+
+activity!(Keep, "payment.keep", Vec<BookingId> => ());
+impl Contract for Keep {
+    const NAME: &'static str = "payment.keep";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
 }

@@ -5,9 +5,11 @@
 //! | [`Saga::step`] | record the undo, then do it; no answer within the limit means *unknown*, so it is undone |
 //! | [`Saga::reach`] | move the booking on: its state, and its row on the board with a version one higher |
 //! | [`Saga::wait`] | a person's turn, until the deadline of the stage; `None` when that passes |
-//! | [`Saga::commit`] | the point of no return: what it gives back, [`Forward`], cannot turn round |
-//! | [`Forward::finish`] | a step after it: asked for until it is done |
+//! | [`Forward::finish`] | a step after the point of no return: asked for until it is done |
 //! | [`tell`] | runs the story, turns back when it stops, and ends when nothing is left open |
+//!
+//! **A story has two parts**, and between them lies the point of no return. The first part is told on a [`Saga`] and can
+//! be undone; the second on a [`Forward`], which has no way to turn round.
 //!
 //! **Three endings.** *Completed*; *undone*, with a reason; and, while it lasts, *stuck*: a step that must be done (an
 //! undo, or one after the point of no return) cannot be done, so the booking stays open, shown to an operator, and goes
@@ -16,18 +18,24 @@
 //! **Nothing here is cut short by a cancellation.** Every activity, timer and wait is detached from it: to cancel is one
 //! more reason to turn back, looked at between two steps and while a person is waited for.
 //!
+//! **Nothing is left behind when the engine gives up a booking.** One whose workflow was terminated or deleted is told
+//! again from what the board and the workers know ([`Opening::recovered`]): what can be undone is undone, and what is
+//! past its point of no return is carried on.
+//!
 //! The parts: this file tells stories, [`progress`] is what a booking knows of itself, `settle` does what must be done,
-//! `publish` keeps the board.
+//! [`operator`] is what a person may do about what cannot be, `publish` keeps the board.
 
+pub mod operator;
 pub mod progress;
 mod publish;
 mod settle;
 
-pub use progress::{Heard, Limits, Milestone, Opening, Progress, Refusal, Said, Stage};
+pub use operator::{Action, Audit, Foresight, HoldEffect, Intervention, MoneyEffect, Preview, Snapshot};
+pub use progress::{Heard, Limits, Milestone, Opening, Progress, Recovered, Refusal, Said, Stage};
 
 use crate::{
     booking::{Ending, Party, Row},
-    contracts::{Answer, Contract, Settled, Undo, notification},
+    contracts::{Answer, Contract, Due, Duty, Undo, catalog, notification},
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::future::LocalBoxFuture;
@@ -35,8 +43,8 @@ use settle::Task;
 use std::{borrow::Cow, time::Duration};
 use temporalio_common::search_attributes::SearchAttributeKey;
 use temporalio_workflow::{
-    ActivityCloseTimeouts, ActivityExecutionError, ActivityOptions, RetryPolicy, TimerOptions, WaitConditionOptions,
-    WorkflowCancellationToken, WorkflowContext, WorkflowResult, workflows::select,
+    ActivityCloseTimeouts, ActivityOptions, RetryPolicy, TimerOptions, WaitConditionOptions, WorkflowCancellationToken,
+    WorkflowContext, WorkflowResult, workflows::select,
 };
 
 /// Which system a booking belongs to: `ebook`.
@@ -66,9 +74,14 @@ pub mod stage {
 pub trait Booking: Sized + 'static {
     /// The system, as it appears in workflow ids and on the board.
     const SYSTEM: &'static str;
-    /// Every step with an undo, by contract name, in the order of the story. [`Saga::step`] refuses one that is not
-    /// listed, so what is generated from this list (the fault tests) cannot miss a step.
-    const UNDOABLE_STEPS: &'static [&'static str];
+    /// The workflow type. Its request must be readable from `{"opening": ...}` alone: that is all that is left of a
+    /// booking whose workflow was deleted.
+    const WORKFLOW: &'static str;
+    /// Every step with its undo, in the order of the story. [`Saga::step`] refuses one that is not listed, so what goes
+    /// by this list (a recovery, the fault tests) cannot miss a step.
+    const UNDOABLE_STEPS: &'static [Undoable<Self>];
+    /// Every step after the point of no return, by contract name. [`Forward::finish`] refuses one that is not listed.
+    const FORWARD_STEPS: &'static [&'static str];
     /// The stages whose reaching is told to the customer.
     const ANNOUNCED: &'static [&'static str];
 
@@ -76,6 +89,23 @@ pub trait Booking: Sized + 'static {
     fn progress(&self) -> &Progress;
     /// The kit's part of the state, to change.
     fn progress_mut(&mut self) -> &mut Progress;
+}
+
+/// A step, and what takes it back.
+pub struct Undoable<B> {
+    /// The step, by contract name.
+    pub step: &'static str,
+    /// Its undo, by contract name.
+    pub undo: &'static str,
+    task: fn(&WorkflowContext<B>) -> Task,
+}
+
+impl<B: Booking> Undoable<B> {
+    /// A step with its undo.
+    #[must_use]
+    pub const fn of<Do: Contract, Un: Undo>() -> Self {
+        Self { step: Do::NAME, undo: Un::NAME, task: Task::undo::<B, Un> }
+    }
 }
 
 /// Why a story turns back: a stable code that ends up on the board.
@@ -89,6 +119,9 @@ impl Stop {
     pub const CANCELLED: Self = Self::because("cancelled");
     /// A worker did not answer within the limit. What it did, if anything, is undone.
     pub const NO_ANSWER: Self = Self::because("no_answer_in_time");
+
+    /// Its saga was terminated, failed or deleted before it had passed its point of no return.
+    pub const INTERRUPTED: Self = Self::because("interrupted");
 
     /// Turns back for a reason of the saga's own.
     #[must_use]
@@ -107,24 +140,37 @@ pub struct Saga<B> {
     open: Vec<LocalBoxFuture<'static, ()>>,
 }
 
-/// A story past its point of no return: from here on forward only, so nothing here can fail.
+/// A story past its point of no return: forward only, so nothing here can fail.
 pub struct Forward<'saga, B>(&'saga mut Saga<B>);
 
-/// Runs a story to one of its ends.
+/// Runs a story to one of its ends: `story` up to the point of no return, `forward` from there on.
 ///
 /// # Errors
 /// None of its own: a booking ends as completed or undone, or stays open.
 pub async fn tell<B: Booking>(
     ctx: &WorkflowContext<B>,
     story: impl AsyncFnOnce(&mut Saga<B>) -> Result<(), Stop>,
+    forward: impl AsyncFnOnce(&mut Forward<'_, B>),
 ) -> WorkflowResult<Ending> {
-    let limits = ctx.state(|booking| booking.progress().opening.limits.clone());
+    let (limits, recovered) = ctx.state(|booking| {
+        let opening = &booking.progress().opening;
+        (opening.limits.clone(), opening.recovered.is_some())
+    });
     let mut saga = Saga { ctx: ctx.clone(), limits, undo: Vec::new(), open: Vec::new() };
 
-    // A booking exists for people from its first task on, and never as a ghost.
-    saga.reach(Milestone::named(stage::REQUESTED)).await;
-    let ending = match story(&mut saga).await {
-        Ok(()) => Ending::Completed,
+    let told = if recovered {
+        saga.resume().await
+    } else {
+        // A booking exists for people from its first task on, and never as a ghost.
+        saga.reach(Milestone::named(stage::REQUESTED)).await;
+        story(&mut saga).await
+    };
+    let ending = match told {
+        Ok(()) => {
+            saga.commit();
+            forward(&mut Forward(&mut saga)).await;
+            Ending::Completed
+        }
         Err(stop) => saga.turn_back(stop).await,
     };
     for open in saga.open {
@@ -141,22 +187,22 @@ impl<B: Booking> Saga<B> {
     /// (a step that runs is waited for, then undone).
     ///
     /// # Panics
-    /// When the step is missing from [`Booking::UNDOABLE_STEPS`]: that parks the workflow task until the code is mended.
-    pub async fn step<Do, Un>(
+    /// When the step and its undo are missing from [`Booking::UNDOABLE_STEPS`]: that parks the workflow task until the
+    /// code is mended.
+    pub async fn step<Do: Contract, Un: Undo>(
         &mut self,
         contract: Do,
         input: Do::Input,
-        undo: Un,
+        _undo: Un,
     ) -> Result<<Do::Output as Answer>::Granted, Stop>
     where
-        Do: Contract,
         Do::Output: Answer,
-        Un: Undo,
     {
-        assert!(B::UNDOABLE_STEPS.contains(&Do::NAME), "{} is not among the undoable steps", Do::NAME);
+        let declared = B::UNDOABLE_STEPS.iter().find(|declared| declared.step == Do::NAME && declared.undo == Un::NAME);
+        let Some(declared) = declared else { panic!("{} is not among the undoable steps with its undo", Do::NAME) };
         self.stop_if_cancelled()?;
         // Before the step: an answer that gets lost must not become a charge that gets lost.
-        self.undo.push(Task::undo(&self.ctx, undo));
+        self.undo.push((declared.task)(&self.ctx));
 
         let limit = self.limits.step;
         match self.ctx.execute_activity(contract, input, options::<Do>(limit)).await {
@@ -179,8 +225,8 @@ impl<B: Booking> Saga<B> {
         let milestone = milestone.into();
         self.advance(|row, now| {
             milestone.name.clone_into(&mut row.stage);
-            row.times.insert(milestone.name.to_owned(), now);
-            (row.stuck_step, row.stuck_reason) = (None, None);
+            row.times.entry(milestone.name.to_owned()).or_insert(now);
+            row.stuck = None;
             row.waiting_for = milestone.waiting_for.map(|(party, _)| party);
             row.deadline_at = milestone.waiting_for.and_then(|(_, limit)| limit).map(|limit| now + limit);
             row.ending = milestone.completes.then_some(Ending::Completed);
@@ -216,9 +262,37 @@ impl<B: Booking> Saga<B> {
     }
 
     /// Passes the point of no return.
-    pub fn commit(&mut self) -> Forward<'_, B> {
+    fn commit(&mut self) {
         self.undo.clear();
-        Forward(self)
+        self.ctx.state_mut(|booking| booking.progress_mut().row.committed = true);
+    }
+
+    /// Takes a booking over whose saga has ended before it. `Ok`: it was past its point of no return.
+    async fn resume(&mut self) -> Result<(), Stop> {
+        let booking = self.ctx.state(|booking| booking.progress().opening.booking);
+        // The board may have missed the last that happened; what is held is known at its own table.
+        let options = ActivityOptions::with_start_to_close_timeout(catalog::Look::ATTEMPT)
+            .task_queue(catalog::Look::QUEUE.to_owned())
+            .cancellation_token(WorkflowCancellationToken::new())
+            .retry_policy(retries::<catalog::Look>())
+            .build();
+        let sight = self.ctx.execute_activity(catalog::Look, Due::of(booking), options).await.unwrap_or_default();
+        if let Some(held) = &sight.held {
+            self.describe(&held.name, held.price);
+        }
+        let (committed, reason) = self.ctx.state_mut(|booking| {
+            let progress = booking.progress_mut();
+            progress.was_released = sight.released;
+            if let Some(item) = sight.item {
+                progress.row.item = item;
+            }
+            (progress.row.committed || sight.confirmed, progress.row.reason.clone())
+        });
+        if committed {
+            return Ok(());
+        }
+        self.undo = B::UNDOABLE_STEPS.iter().map(|declared| (declared.task)(&self.ctx)).collect();
+        Err(reason.map_or(Stop::INTERRUPTED, |reason| Stop { reason: reason.into() }))
     }
 
     /// Undoes what was done, newest first, and ends the booking.
@@ -229,8 +303,9 @@ impl<B: Booking> Saga<B> {
         if !undo.is_empty() {
             self.advance(|row, now| {
                 stage::UNDOING.clone_into(&mut row.stage);
-                row.times.insert(stage::UNDOING.to_owned(), now);
+                row.times.entry(stage::UNDOING.to_owned()).or_insert(now);
                 row.reason = Some(reason.clone());
+                row.stuck = None;
                 (row.waiting_for, row.deadline_at) = (None, None);
             })
             .await;
@@ -242,7 +317,7 @@ impl<B: Booking> Saga<B> {
             stage::UNDONE.clone_into(&mut row.stage);
             row.times.insert(stage::UNDONE.to_owned(), now);
             row.reason = Some(reason);
-            (row.stuck_step, row.stuck_reason) = (None, None);
+            row.stuck = None;
             (row.waiting_for, row.deadline_at) = (None, None);
             row.ending = Some(ending.clone());
         })
@@ -280,7 +355,7 @@ impl<B: Booking> Saga<B> {
             row.stage,
             row.item,
             row.reason.as_deref().unwrap_or("-"),
-            row.stuck_step.as_deref().unwrap_or("-"),
+            row.stuck.as_ref().map_or("-", |stuck| stuck.step.as_str()),
             row.version,
         ));
         if row.waiting_for.is_some() && row.waiting_for != before {
@@ -357,11 +432,16 @@ impl<B: Booking> Saga<B> {
 
 impl<B: Booking> Forward<'_, B> {
     /// Does something that must be done now: asked for until it is, and shown as stuck when that takes too long.
-    pub async fn finish<Do>(&mut self, contract: Do)
-    where
-        Do: Contract<Input = crate::contracts::BookingRef, Output = Settled>,
-    {
-        let task = Task::step(&self.0.ctx, contract);
+    ///
+    /// # Panics
+    /// When it is missing from [`Booking::FORWARD_STEPS`]: that parks the workflow task until the code is mended.
+    pub async fn finish<Do: Duty>(&mut self, _duty: Do) {
+        assert!(
+            B::FORWARD_STEPS.contains(&Do::NAME),
+            "{} is not among the steps after the point of no return",
+            Do::NAME
+        );
+        let task = Task::step::<B, Do>(&self.0.ctx);
         let before = self.0.ctx.state(|booking| booking.progress().row.clone());
         self.0.settle(vec![task]).await;
         if self.0.ctx.state(|booking| booking.progress().row.stage == stage::STUCK) {
@@ -370,7 +450,7 @@ impl<B: Booking> Forward<'_, B> {
                 .advance(|row, _| {
                     (row.stage, row.waiting_for, row.deadline_at) =
                         (before.stage, before.waiting_for, before.deadline_at);
-                    (row.stuck_step, row.stuck_reason) = (None, None);
+                    row.stuck = None;
                 })
                 .await;
         }
@@ -381,11 +461,13 @@ impl<B: Booking> Forward<'_, B> {
         self.0.reach(milestone).await;
     }
 
-    /// Waits for what a person says, for as long as that takes: nothing turns this story back.
+    /// Waits for what a person says, for as long as that takes: nothing turns this story back. A recovered booking that
+    /// has given its unit back already waits for nobody: what they said has been done.
     pub async fn wait(&mut self, said: impl Fn(&B) -> bool) {
         let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
+        let over = |booking: &B| booking.progress().was_released || said(booking);
         // A detached wait ends in one way only.
-        drop(self.0.ctx.wait_condition_with_options(said, detached).await);
+        drop(self.0.ctx.wait_condition_with_options(over, detached).await);
     }
 }
 
@@ -404,9 +486,4 @@ fn options<C: Contract>(limit: Duration) -> ActivityOptions {
 
 fn retries<C: Contract>() -> RetryPolicy {
     RetryPolicy::builder().initial_interval(C::RETRY_FIRST).maximum_interval(C::RETRY_MAX).build()
-}
-
-/// Reads the answer of something that must be done: no answer is the same as not yet.
-fn settled(answer: Result<Settled, ActivityExecutionError>) -> Option<Settled> {
-    answer.ok()
 }

@@ -1,6 +1,6 @@
 //! What a booking knows of itself, and what people may tell it.
 
-use super::stage;
+use super::{operator::Interventions, stage};
 use crate::booking::{BookingId, Item, Party, Row, Subject};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,19 @@ pub struct Opening {
     pub fingerprint: Option<String>,
     /// How long things may take.
     pub limits: Limits,
+    /// Set when an earlier saga of this booking has ended before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<Recovered>,
+}
+
+/// What is known of a booking whose saga has ended before it: it was terminated, failed, timed out or deleted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Recovered {
+    /// How that saga ended: `terminated`, `failed`, `timed_out`, `canceled` or `deleted`.
+    pub after: String,
+    /// Where the booking was, if the board knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Row>,
 }
 
 impl Opening {
@@ -89,8 +102,8 @@ impl Opening {
             stage: stage::REQUESTED.to_owned(),
             ending: None,
             reason: None,
-            stuck_step: None,
-            stuck_reason: None,
+            stuck: None,
+            committed: false,
             customer: self.customer.clone(),
             item: self.item.clone(),
             item_name: None,
@@ -109,28 +122,28 @@ impl Opening {
 pub struct Progress {
     pub(super) opening: Opening,
     pub(super) row: Row,
-    /// Rows the board has not acknowledged yet, oldest first.
+    /// What the board has not acknowledged yet, oldest first.
     pub(super) unpublished: Vec<Row>,
     pub(super) cancelled_by: Option<Subject>,
     pub(super) turned_back: bool,
-    /// Something that must be done has not been done yet.
-    pub(super) settling: bool,
-    /// How often an operator asked to try again now.
-    pub(super) retries_asked: u32,
+    /// What it held has been given back before this saga began.
+    pub(super) was_released: bool,
+    pub(super) interventions: Interventions,
 }
 
 impl Progress {
-    /// A booking that has not begun.
+    /// A booking that has not begun, or one to be recovered from where it was.
     #[must_use]
     pub fn new(opening: &Opening) -> Self {
+        let row = opening.recovered.as_ref().and_then(|recovered| recovered.row.clone());
         Self {
             opening: opening.clone(),
-            row: opening.row(),
+            row: row.unwrap_or_else(|| opening.row()),
             unpublished: Vec::new(),
             cancelled_by: None,
             turned_back: false,
-            settling: false,
-            retries_asked: 0,
+            was_released: false,
+            interventions: Interventions::default(),
         }
     }
 
@@ -167,9 +180,10 @@ impl Progress {
     /// May it (still) be cancelled? To cancel twice is harmless.
     ///
     /// # Errors
-    /// `too_late` when the booking is turning back for another reason.
+    /// `too_late` when the booking is turning back for another reason, or has passed its point of no return.
     pub fn may_cancel(&self) -> Result<(), Refusal> {
-        if self.turned_back && self.cancelled_by.is_none() { Err(self.refuse("too_late")) } else { Ok(()) }
+        let too_late = self.is_committed() || (self.turned_back && self.cancelled_by.is_none());
+        if too_late { Err(self.refuse("too_late")) } else { Ok(()) }
     }
 
     /// Records a cancellation; the saga looks at it between two steps.
@@ -178,18 +192,10 @@ impl Progress {
         self.heard()
     }
 
-    /// May it be retried now?
-    ///
-    /// # Errors
-    /// `not_stuck` when nothing is waiting to be tried again.
-    pub fn may_retry(&self) -> Result<(), Refusal> {
-        if self.settling { Ok(()) } else { Err(self.refuse("not_stuck")) }
-    }
-
-    /// Records an operator's wish to try again now.
-    pub fn retry(&mut self) -> Heard {
-        self.retries_asked += 1;
-        self.heard()
+    /// Has it passed its point of no return?
+    #[must_use]
+    pub const fn is_committed(&self) -> bool {
+        self.row.committed
     }
 }
 

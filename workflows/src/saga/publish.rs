@@ -28,7 +28,7 @@ impl<B: Booking> Saga<B> {
 
 async fn publish_near<B: Booking>(ctx: &WorkflowContext<B>) -> Result<(), ()> {
     let rows = unpublished(ctx);
-    let last = rows.rows.last().map_or(0, |row| row.version);
+    let last = Last::of(&rows);
     // Bounded by attempts, not by a total: a total that passes between two attempts is never noticed.
     let options = LocalActivityOptions::builder()
         .start_to_close_timeout(NEAR_ATTEMPT)
@@ -44,7 +44,7 @@ async fn publish_near<B: Booking>(ctx: &WorkflowContext<B>) -> Result<(), ()> {
 
 async fn publish_far<B: Booking>(ctx: &WorkflowContext<B>) {
     let rows = unpublished(ctx);
-    let last = rows.rows.last().map_or(0, |row| row.version);
+    let last = Last::of(&rows);
     // No limit in total: a booking is over when its last row is on the board, however long that is away.
     let options = ActivityOptions::with_start_to_close_timeout(Publish::ATTEMPT)
         .task_queue(Publish::QUEUE.to_owned())
@@ -57,10 +57,33 @@ async fn publish_far<B: Booking>(ctx: &WorkflowContext<B>) {
     }
 }
 
-fn unpublished<B: Booking>(ctx: &WorkflowContext<B>) -> Rows {
-    Rows { rows: ctx.state(|booking| booking.progress().unpublished.clone()) }
+/// The newest of what was sent.
+#[derive(Clone, Copy)]
+struct Last {
+    version: i32,
+    audit: u32,
 }
 
-fn acknowledge<B: Booking>(ctx: &WorkflowContext<B>, version: i32) {
-    ctx.state_mut(|booking| booking.progress_mut().unpublished.retain(|row| row.version > version));
+impl Last {
+    fn of(rows: &Rows) -> Self {
+        Self {
+            version: rows.rows.last().map_or(0, |row| row.version),
+            audit: rows.audits.last().map_or(0, |audit| audit.number),
+        }
+    }
+}
+
+fn unpublished<B: Booking>(ctx: &WorkflowContext<B>) -> Rows {
+    ctx.state(|booking| {
+        let progress = booking.progress();
+        Rows { rows: progress.unpublished.clone(), audits: progress.interventions.unpublished.clone() }
+    })
+}
+
+fn acknowledge<B: Booking>(ctx: &WorkflowContext<B>, last: Last) {
+    ctx.state_mut(|booking| {
+        let progress = booking.progress_mut();
+        progress.unpublished.retain(|row| row.version > last.version);
+        progress.interventions.unpublished.retain(|audit| audit.number > last.audit);
+    });
 }

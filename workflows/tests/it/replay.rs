@@ -12,7 +12,7 @@ use workflows::{
     booking::Ending,
     contracts::{catalog, payment},
     rental::{Rental, RentalRequest, Stage},
-    saga::{self, Booking, Progress},
+    saga::{self, Booking, Progress, Saga, Undoable},
 };
 
 fn histories() -> Vec<(PathBuf, Vec<u8>)> {
@@ -45,7 +45,10 @@ struct Careless {
 
 impl Booking for Careless {
     const SYSTEM: &'static str = Rental::SYSTEM;
-    const UNDOABLE_STEPS: &'static [&'static str] = Rental::UNDOABLE_STEPS;
+    const WORKFLOW: &'static str = Rental::WORKFLOW;
+    const UNDOABLE_STEPS: &'static [Undoable<Self>] =
+        &[Undoable::of::<catalog::Hold, catalog::Release>(), Undoable::of::<payment::Charge, payment::Refund>()];
+    const FORWARD_STEPS: &'static [&'static str] = Rental::FORWARD_STEPS;
     const ANNOUNCED: &'static [&'static str] = Rental::ANNOUNCED;
 
     fn progress(&self) -> &Progress {
@@ -69,7 +72,7 @@ impl Careless {
         let request = ctx.state(|careless| careless.request.clone());
         let opening = request.opening;
         let (booking, workflow) = (opening.booking, opening.workflow_id());
-        saga::tell(ctx, async |saga| {
+        let story = async |saga: &mut Saga<Self>| {
             let price = workflows::money::Money::new(3000, iso_currency::Currency::KRW).expect("a small amount");
             let charge = payment::ChargeRequest {
                 booking,
@@ -79,12 +82,12 @@ impl Careless {
                 method: None,
             };
             saga.step(payment::Charge, charge, payment::Refund).await?;
-            let hold = catalog::HoldRequest { booking, workflow, item: opening.item };
+            let hold = catalog::HoldRequest { booking, workflow, item: opening.item, period: None };
             saga.step(catalog::Hold, hold, catalog::Release).await?;
             saga.reach(Stage::Held).await;
             Ok(())
-        })
-        .await
+        };
+        saga::tell(ctx, story, async |_: &mut saga::Forward<'_, Self>| {}).await
     }
 }
 

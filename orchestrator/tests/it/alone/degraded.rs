@@ -68,8 +68,10 @@ async fn bookings_go_on_while_the_board_is_slow_or_gone_and_their_history_has_no
         let books = [world.book().await, world.book().await];
         let before = world.paid(books[0]).await;
 
-        let mut locking = world.database().await;
-        let lock = locking.transaction().await.unwrap();
+        // On a connection of its own: the lock is held while the other one is used.
+        let other = World::at(&own.stack.addresses);
+        let lock = other.database().await;
+        lock.batch_execute("begin").await.unwrap();
         if outage == "gone" {
             let gone = "alter role board nologin; \
                         select pg_terminate_backend(pid) from pg_stat_activity where usename = 'board'";
@@ -82,7 +84,7 @@ async fn bookings_go_on_while_the_board_is_slow_or_gone_and_their_history_has_no
         assert!(asked.elapsed() < ANSWERED_WITHIN, "{outage}: answered after {:?}", asked.elapsed());
         // Held and charged without a board to say so.
         world.eventually("charged", async || world.provider(&rental).await.len(), |charges| *charges == 1).await;
-        lock.rollback().await.unwrap();
+        lock.batch_execute("rollback").await.unwrap();
         admin.batch_execute("alter role board login").await.unwrap();
 
         let booking = world.until(&rental, "paid", |booking| booking["stage"] == "paid").await;

@@ -1,0 +1,143 @@
+//! The story of a booking in plain words: what happened, what it waits for, and what may be done.
+
+use super::{
+    Gateway,
+    auth::Role,
+    call::{Call, json},
+    problem::Problem,
+    routes::{Access, Route},
+};
+use crate::board::{self, Change, Interventions};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::json;
+use std::{collections::BTreeSet, time::Duration};
+use tokio::time::timeout;
+use warp::{
+    http::{Method, StatusCode},
+    reply::Response,
+};
+use workflows::{
+    booking::{Ending, Party, Row, Stuck},
+    contracts::Move,
+    saga::{Snapshot, stage},
+};
+
+/// How long the story waits for the saga to say how often it has tried.
+const SAGA_WITHIN: Duration = Duration::from_millis(400);
+const INTERVENTIONS_MAX: i64 = 100;
+
+pub(super) const ROUTES: &[Route] = &[Route {
+    method: Method::GET,
+    path: "/bookings/{}/story",
+    access: Access::SignedIn,
+    serve: |gateway, call| Box::pin(async move { explain(&gateway, &call).await }),
+}];
+
+async fn explain(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let unavailable = |error: board::Error| Problem::unavailable("the board", &error);
+    let row = gateway.booking(call, call.booking(0)?, None).await?;
+    let timeline = gateway.board.timeline(row.booking).await.map_err(unavailable)?;
+    let mut happened: Vec<_> = timeline.iter().map(|change| (change.at, reached(change))).collect();
+    happened.extend(done_between(&row, &timeline));
+
+    let operator = call.caller.is_any(&[Role::Operator]);
+    if operator {
+        // Who did what is between the operators.
+        let wanted = Interventions { booking: Some(row.booking), before: None, limit: INTERVENTIONS_MAX };
+        let done = gateway.board.interventions(&wanted).await.map_err(unavailable)?;
+        let told = done.iter().map(|one| (one.at, format!("{} made the move {}: {}", one.by, one.action, one.reason)));
+        happened.extend(told);
+    }
+    happened.sort();
+
+    let attempts = match row.stuck {
+        Some(_) => timeout(SAGA_WITHIN, gateway.ask::<_, Snapshot>(&row, "state", ())).await.ok().and_then(Result::ok),
+        None => None,
+    };
+    let happened: Vec<_> = happened.iter().map(|(at, what)| format!("{}  {what}", shown(at))).collect();
+    let story = json!({
+        "booking": row.booking,
+        "about": about(&row),
+        "happened": happened,
+        "now": now(&row, attempts.map(|state| state.attempts)),
+        "may": may(&row, operator),
+    });
+    Ok(json(StatusCode::OK, &story))
+}
+
+fn shown(at: &DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn about(row: &Row) -> String {
+    let name = row.item_name.as_deref().map_or_else(String::new, |name| format!(" \"{name}\""));
+    let price = row.price.map_or_else(String::new, |price| format!(" at {price}"));
+    format!("Booking {} of {}{name}{price} by customer {}.", row.booking, row.item, row.customer)
+}
+
+fn reached(change: &Change) -> String {
+    let because = change.reason.as_deref().map_or_else(String::new, |reason| format!(" because: {reason}"));
+    let waits = change.waiting_for.as_deref().map_or_else(String::new, |party| format!("; it waits for the {party}"));
+    match change.stage.as_str() {
+        stage::REQUESTED => "requested".to_owned(),
+        stage::UNDOING => format!("turned back{because}; what was done for it is being undone"),
+        stage::STUCK => format!("stuck{waits}"),
+        stage::UNDONE => format!("ended: undone{because}"),
+        other if change.ending.is_some() => format!("{other}; ended: completed"),
+        other => format!("{other}{waits}"),
+    }
+}
+
+/// What was done between two stages: refunds, releases, write-offs.
+fn done_between(row: &Row, timeline: &[Change]) -> Vec<(DateTime<Utc>, String)> {
+    let stages: BTreeSet<_> = timeline.iter().map(|change| change.stage.as_str()).collect();
+    let between = row.times.iter().filter(|(what, _)| !stages.contains(what.as_str()));
+    between.map(|(what, at)| (*at, what.replace('_', " "))).collect()
+}
+
+fn now(row: &Row, attempts: Option<u32>) -> String {
+    match (&row.ending, &row.stuck, row.waiting_for) {
+        (Some(Ending::Completed), ..) => "It has ended: completed.".to_owned(),
+        (Some(Ending::Undone { reason }), ..) => format!("It has ended: undone, because: {reason}."),
+        (None, Some(stuck), _) => stuck_now(stuck, attempts),
+        (None, None, Some(party)) => {
+            let until = row.deadline_at.map_or_else(String::new, |at| format!(" until {}", shown(&at)));
+            format!("It waits for the {}{until}.", party.as_str())
+        }
+        (None, None, None) => "It is being carried out.".to_owned(),
+    }
+}
+
+fn stuck_now(stuck: &Stuck, attempts: Option<u32>) -> String {
+    let why = match &stuck.reason {
+        Some(reason) => format!("the worker refuses it ({reason})"),
+        None => "nobody has answered".to_owned(),
+    };
+    let tried = attempts.map_or_else(String::new, |attempts| format!(" after {attempts} rounds of attempts"));
+    let risk = stuck.at_risk.map_or_else(String::new, |amount| {
+        format!(" {amount} has to go back to the customer, and the unit stays with the booking until it is dealt with.")
+    });
+    format!("It is stuck at {}: {why}{tried}. It goes on trying by itself.{risk}", stuck.step)
+}
+
+fn may(row: &Row, operator: bool) -> Vec<String> {
+    match (&row.stuck, row.waiting_for) {
+        _ if row.ending.is_some() => Vec::new(),
+        (Some(stuck), _) if operator => stuck.moves.iter().map(|kind| may_move(*kind, stuck)).collect(),
+        (None, Some(Party::Administrator)) => vec!["An administrator may approve or reject it.".to_owned()],
+        (None, Some(Party::Customer)) => vec!["The customer may act: it is their turn.".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+fn may_move(kind: Move, stuck: &Stuck) -> String {
+    let (step, name) = (&stuck.step, kind.as_str());
+    match kind {
+        Move::Retry => format!("{name}: ask for {step} again now."),
+        Move::Resolve => {
+            format!("{name}: say that {step} was done by hand, with its reference; the worker looks there.")
+        }
+        Move::WriteOff => format!("{name}: give the money up; it is written off in the books."),
+        Move::Skip => format!("{name}: go on without {step}; no money and no unit is touched by that."),
+    }
+}

@@ -1,0 +1,242 @@
+//! Stuck bookings: what they are, what may be done about them, and who did what.
+//!
+//! A move is a message to the booking's own saga, which carries it out and keeps the record. Here it is only read, checked
+//! and passed on.
+
+use super::{
+    Gateway,
+    auth::Role,
+    bookings::uniform,
+    call::{Call, Fields, json, needed},
+    problem::{Code, Problem},
+    routes::{Access, Route},
+    talk::Message,
+};
+use crate::board::{Filter, Interventions};
+use chrono::Utc;
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::timeout;
+use warp::{
+    http::{Method, StatusCode},
+    reply::Response,
+};
+use workflows::{
+    booking::Row,
+    contracts::Move,
+    money::{AMOUNT_MAX_MINOR, Money},
+    saga::{Action, Foresight, Intervention, Snapshot, stage},
+};
+
+const OPERATORS: Access = Access::Any(&[Role::Operator]);
+/// The longest reason, and the longest reference, in characters.
+const REASON_MAX: usize = 500;
+const REFERENCE_MAX: usize = 100;
+/// How many bookings one bulk retry reaches, and how many sagas are spoken to at the same time.
+const BULK_MAX: i64 = 100;
+const AT_ONCE: usize = 8;
+/// How long a list waits for the sagas to say how often they have tried.
+const ATTEMPTS_WITHIN: Duration = Duration::from_millis(300);
+
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/stuck",
+        access: OPERATORS,
+        serve: |gateway, call| Box::pin(async move { list(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/stuck/retry",
+        access: OPERATORS,
+        serve: |gateway, call| Box::pin(async move { retry_all(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/stuck/{}/{}",
+        access: OPERATORS,
+        serve: |gateway, call| Box::pin(async move { intervene(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/audit",
+        access: OPERATORS,
+        serve: |gateway, call| Box::pin(async move { audit(&gateway, &call).await }),
+    },
+];
+
+async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let (before, limit) = call.page()?;
+    let chosen = filter(call, before, limit)?;
+    let page = gateway.board.page(&chosen).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let count = count(gateway, &chosen).await?;
+    let shown = stream::iter(page.rows).map(|row| shown(gateway, row));
+    let bookings: Vec<Value> = shown.buffered(AT_ONCE).collect().await;
+    Ok(json(StatusCode::OK, &json!({ "count": count, "bookings": bookings, "next": page.next })))
+}
+
+async fn shown(gateway: &Gateway, row: Row) -> Value {
+    let attempts = timeout(ATTEMPTS_WITHIN, gateway.ask::<_, Snapshot>(&row, "state", ())).await;
+    let since = row.times.get(stage::STUCK);
+    let mut shown = uniform(&row);
+    shown["since"] = json!(since);
+    shown["age_seconds"] = json!(since.map(|since| (Utc::now() - since).num_seconds()));
+    shown["attempts"] = json!(attempts.ok().and_then(Result::ok).map(|state| state.attempts));
+    shown
+}
+
+async fn count(gateway: &Gateway, chosen: &Filter) -> Result<i64, Problem> {
+    let all = Filter { before: None, ..chosen.clone() };
+    gateway.board.count(&all).await.map_err(|error| Problem::unavailable("the board", &error))
+}
+
+fn filter(call: &Call, before: Option<i64>, limit: i64) -> Result<Filter, Problem> {
+    Ok(Filter {
+        stage: Some(stage::STUCK.to_owned()),
+        system: call.text("system")?,
+        step: call.text("step")?,
+        cause: call.text("cause")?,
+        before,
+        limit,
+        ..Filter::default()
+    })
+}
+
+/// One operator, one booking, one move.
+async fn intervene(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let kind = call.parameters.get(1).and_then(|text| Move::ALL.iter().find(|kind| kind.as_str() == text));
+    let kind = *kind.ok_or_else(|| Problem::new(Code::NoSuchPath))?;
+    let booking = call.booking(0)?;
+    let fields = call.fields()?;
+    let reason = reason(&fields, known(kind))?;
+    let row = gateway.booking(call, booking, None).await?;
+    let action = action(kind, &fields, &row)?;
+    if dry_run(call)? {
+        return foresee(gateway, &row, action).await;
+    }
+    let key = call.idempotency_key()?;
+    if let Some(key) = key
+        && recorded(gateway, &row, call, kind, key).await?
+    {
+        return Ok(json(StatusCode::OK, &uniform(&row)));
+    }
+    if row.ending.is_some() {
+        return Err(Problem::new(Code::NotStuck).with("stage", row.stage));
+    }
+    // Without a key, a click that is repeated before anything has changed is the same click.
+    let what = key.map_or_else(|| format!("{}@{}", kind.as_str(), row.version), |_| kind.as_str().to_owned());
+    let by = call.caller.subject.clone();
+    let body = Intervention { by, reason, key: key.map(str::to_owned), action };
+    let before = row.version;
+    let carried_out = move |row: &Row| row.version > before;
+    let message = Message { update: "intervene", what: what.into(), body };
+    gateway.tell(call, &row, message, carried_out, |row| json(StatusCode::OK, &uniform(row))).await
+}
+
+fn reason(fields: &Fields, known: &[&str]) -> Result<String, Problem> {
+    fields.only(known)?;
+    needed(fields.text("reason", REASON_MAX)?, "reason", "why, in a sentence")
+}
+
+const fn known(kind: Move) -> &'static [&'static str] {
+    match kind {
+        Move::Retry | Move::Skip => &["reason"],
+        Move::Resolve => &["reason", "reference"],
+        Move::WriteOff => &["reason", "amount"],
+    }
+}
+
+fn action(kind: Move, fields: &Fields, row: &Row) -> Result<Action, Problem> {
+    Ok(match kind {
+        Move::Retry => Action::Retry,
+        Move::Skip => Action::Skip,
+        Move::Resolve => {
+            let reference = fields.text("reference", REFERENCE_MAX)?;
+            Action::Resolve { reference: needed(reference, "reference", "what it is called where it was done")? }
+        }
+        Move::WriteOff => {
+            let expected = "all that is at risk, in minor units";
+            let amount = needed(fields.number("amount", 1..=AMOUNT_MAX_MINOR)?, "amount", expected)?;
+            let price = row.price.ok_or_else(|| Problem::new(Code::NotStuck).with("stage", row.stage.clone()))?;
+            let amount = Money::new(amount, price.currency());
+            Action::WriteOff { amount: amount.map_err(|error| Problem::field("amount", &error.to_string()))? }
+        }
+    })
+}
+
+fn dry_run(call: &Call) -> Result<bool, Problem> {
+    match call.query.get("dry_run").map(String::as_str) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::field("dry_run", "true or false")),
+    }
+}
+
+/// What a move would do, without making it.
+async fn foresee(gateway: &Gateway, row: &Row, action: Action) -> Result<Response, Problem> {
+    let name = action.kind().as_str();
+    if row.ending.is_some() {
+        return Err(Problem::new(Code::NotStuck).with("stage", row.stage.clone()));
+    }
+    match gateway.ask(row, "foresee", action).await? {
+        Foresight::Allowed(preview) => {
+            let mut shown = json!(preview);
+            shown["move"] = json!(name);
+            shown["dry_run"] = json!(true);
+            Ok(json(StatusCode::OK, &shown))
+        }
+        Foresight::Refused { code } => Err(Problem::named(&code).with("stage", row.stage.clone())),
+    }
+}
+
+/// Has this caller done this under this key before?
+async fn recorded(gateway: &Gateway, row: &Row, call: &Call, kind: Move, key: &str) -> Result<bool, Problem> {
+    let wanted = Interventions { booking: Some(row.booking), before: None, limit: BULK_MAX };
+    let done = gateway.board.interventions(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    Ok(done.iter().any(|one| {
+        one.by == call.caller.subject.as_str() && one.action == kind.as_str() && one.key.as_deref() == Some(key)
+    }))
+}
+
+/// Asks every stuck booking that is chosen to try again, if there are as many as the caller expects.
+async fn retry_all(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let chosen = filter(call, None, BULK_MAX)?;
+    let found = count(gateway, &chosen).await?;
+    if dry_run(call)? {
+        return Ok(json(StatusCode::OK, &json!({ "dry_run": true, "count": found, "at_once_max": BULK_MAX })));
+    }
+    let fields = call.fields()?;
+    let reason = reason(&fields, &["reason", "expected"])?;
+    let expected = fields.number("expected", 0..=i64::MAX)?;
+    let expected = needed(expected, "expected", "how many bookings that will be; ask with ?dry_run=true")?;
+    if expected != found {
+        return Err(Problem::new(Code::CountDiffers).with("count", found));
+    }
+    let page = gateway.board.page(&chosen).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let asked = stream::iter(page.rows).map(|row| retry(gateway, call, row, reason.clone()));
+    let heard = asked.buffer_unordered(AT_ONCE).filter(|heard| std::future::ready(*heard)).count().await;
+    Ok(json(StatusCode::ACCEPTED, &json!({ "count": found, "retried": heard })))
+}
+
+/// Asks one booking to try again. Was it heard?
+async fn retry(gateway: &Gateway, call: &Call, row: Row, reason: String) -> bool {
+    let what = format!("{}@{}", Move::Retry.as_str(), row.version);
+    let by = call.caller.subject.clone();
+    let body = Intervention { by, reason, key: None, action: Action::Retry };
+    gateway.say(call, &row, Message { update: "intervene", what: what.into(), body }).await.is_ok()
+}
+
+async fn audit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let (before, limit) = call.page()?;
+    let booking = match call.query.get("booking").map(|id| id.parse()) {
+        None => None,
+        Some(Ok(booking)) => Some(booking),
+        Some(Err(_)) => return Err(Problem::field("booking", "the id of a booking")),
+    };
+    let wanted = Interventions { booking, before, limit };
+    let done = gateway.board.interventions(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let full = done.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = done.last().filter(|_| full).map(|last| last.place);
+    Ok(json(StatusCode::OK, &json!({ "interventions": done, "next": next })))
+}

@@ -1,0 +1,235 @@
+//! Recovery: has bookings taken over whose saga has ended before them.
+//!
+//! A booking is taken over by a new run of the same workflow under the same workflow id. Temporal refuses that while a run
+//! of this id is alive (conflict policy *fail*) or when the last one completed (reuse policy *failed only*), so recovery
+//! never races a saga, and to find a booking twice changes nothing. What the new run does is written in
+//! [`workflows::saga`]; how the searches go, in [`workflows::recovery`].
+
+mod activities;
+mod schedule;
+
+pub(crate) use activities::Activities;
+pub use schedule::{Settings, schedule};
+
+use crate::{
+    board::Board,
+    host::{self, Kind},
+    metrics::RECOVERIES,
+};
+use anyhow::Context;
+use chrono::Utc;
+use futures::TryStreamExt;
+use moka::future::Cache;
+use serde_json::{Value, json};
+use std::{collections::HashMap, time::Duration};
+use temporalio_client::{
+    Client, NamespacedClient, UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecutionStatus as Status,
+    WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowListOptions, WorkflowStartOptions,
+    errors::{WorkflowInteractionError, WorkflowStartError},
+    grpc::WorkflowService,
+    tonic::{Code as Rpc, IntoRequest},
+};
+use temporalio_common::{
+    data_converters::{PayloadConverter, RawValue},
+    protos::temporal::api::{
+        common::v1::WorkflowExecution, history::v1::history_event::Attributes,
+        workflowservice::v1::GetWorkflowExecutionHistoryRequest,
+    },
+    search_attributes::SearchAttributes,
+};
+use workflows::{
+    booking::{BookingId, Ending, Item, Row, Subject},
+    contracts::recovery::{self, Claim, Reviewed},
+    saga::{self, Limits, Opening, Recovered},
+};
+
+/// How far the quick search looks back. What is older, the thorough one finds.
+const LOOK_BACK: Duration = Duration::from_mins(15);
+/// How many ended sagas one quick search looks at, newest first.
+const ENDED_MAX: usize = 1_000;
+/// How many workflow ids fit into one query.
+const QUERY_IDS: usize = 50;
+/// Who booked, where nobody knows any more.
+const UNKNOWN: &str = "unknown";
+
+/// Finds what must be recovered, and starts it.
+pub(crate) struct Recovery {
+    temporal: Client,
+    board: Board,
+    limits: Limits,
+    /// Runs that have been dealt with: the quick search sees them again and again.
+    seen: Cache<String, ()>,
+}
+
+/// A saga that ended before its booking.
+struct Lost<'lost> {
+    kind: &'static Kind,
+    booking: BookingId,
+    workflow: &'lost str,
+    /// How it ended.
+    after: &'static str,
+    /// Where the booking was, if the board knows.
+    row: Option<Row>,
+}
+
+impl Recovery {
+    pub(crate) fn new(temporal: Client, board: Board, limits: Limits) -> Self {
+        let seen = Cache::builder().max_capacity(100_000).time_to_live(2 * LOOK_BACK).build();
+        Self { temporal, board, limits, seen }
+    }
+
+    async fn recover_ended(&self) -> anyhow::Result<u32> {
+        let since = (Utc::now() - LOOK_BACK).to_rfc3339();
+        let kinds: Vec<_> = host::SAGAS.iter().map(|kind| format!("'{}'", kind.workflow)).collect();
+        let query = format!(
+            "WorkflowType in ({}) and ExecutionStatus in ('Terminated', 'TimedOut', 'Failed', 'Canceled') \
+             and CloseTime > '{since}'",
+            kinds.join(", ")
+        );
+        let options = WorkflowListOptions::builder().limit(ENDED_MAX).build();
+        let ended: Vec<_> = self.temporal.list_workflows(&query, options).try_collect().await?;
+        let mut recovered = 0;
+        for run in ended.iter().filter(|run| !self.seen.contains_key(run.run_id())) {
+            let Some((kind, booking)) = host::kind_of(run.id()) else { continue };
+            let row = self.board.find(booking).await?;
+            // It had been told to the end: nothing is open.
+            if row.as_ref().is_none_or(|row| row.ending.is_none()) {
+                let lost = Lost { kind, booking, workflow: run.id(), after: word(run.status()), row };
+                recovered += u32::from(self.take_over(lost, Some(run.run_id()), None).await?);
+            }
+            self.seen.insert(run.run_id().to_owned(), ()).await;
+        }
+        Ok(recovered)
+    }
+
+    /// Looks at a page of what is open: is there still a saga behind it?
+    async fn review(&self, claims: &[Claim]) -> anyhow::Result<Reviewed> {
+        let ids: Vec<BookingId> = claims.iter().map(|claim| claim.booking).collect();
+        let mut rows: HashMap<_, _> =
+            self.board.all_of(&ids).await?.into_iter().map(|row| (row.booking, row)).collect();
+        let mut reviewed = Reviewed::default();
+        let mut doubtful = Vec::new();
+        for claim in claims {
+            match rows.get(&claim.booking).and_then(|row| row.ending.as_ref()) {
+                Some(Ending::Completed) => reviewed.completed.push(claim.booking),
+                // Being closed just now.
+                Some(Ending::Undone { .. }) => {}
+                None => doubtful.extend(host::kind_of(&claim.workflow).map(|(kind, _)| (claim, kind))),
+            }
+        }
+        for part in doubtful.chunks(QUERY_IDS) {
+            let alive = self.running(part.iter().map(|(claim, _)| claim.workflow.as_str())).await?;
+            for (claim, kind) in part.iter().filter(|(claim, _)| !alive.contains(&claim.workflow)) {
+                let row = rows.remove(&claim.booking);
+                reviewed.recovered += u32::from(self.recover_if_gone(claim, kind, row).await?);
+            }
+        }
+        Ok(reviewed)
+    }
+
+    /// Which of these run, as far as Temporal's list of workflows knows. It may lag behind by a second or two.
+    async fn running(&self, workflows: impl Iterator<Item = &str>) -> anyhow::Result<Vec<String>> {
+        let ids: Vec<_> = workflows.map(|id| format!("'{id}'")).collect();
+        let query = format!("ExecutionStatus = 'Running' and WorkflowId in ({})", ids.join(", "));
+        let running = self.temporal.list_workflows(&query, WorkflowListOptions::default());
+        Ok(running.map_ok(|run| run.id().to_owned()).try_collect().await?)
+    }
+
+    async fn recover_if_gone(&self, claim: &Claim, kind: &'static Kind, row: Option<Row>) -> anyhow::Result<bool> {
+        let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(&claim.workflow);
+        let lost = |after| Lost { kind, booking: claim.booking, workflow: &claim.workflow, after, row };
+        match handle.describe(WorkflowDescribeOptions::default()).await {
+            Err(WorkflowInteractionError::NotFound(_)) => self.take_over(lost("deleted"), None, Some(claim)).await,
+            Err(error) => Err(error.into()),
+            Ok(described) => match described.status() {
+                Status::Terminated | Status::TimedOut | Status::Failed | Status::Canceled => {
+                    let run = described.run_id().to_owned();
+                    self.take_over(lost(word(described.status())), Some(&run), Some(claim)).await
+                }
+                _ => Ok(false),
+            },
+        }
+    }
+
+    /// Starts the new run. `false`: somebody else has, or there is nothing to recover.
+    async fn take_over(&self, lost: Lost<'_>, run: Option<&str>, claim: Option<&Claim>) -> anyhow::Result<bool> {
+        let Lost { kind, booking, workflow, after, row } = lost;
+        let mut request = match run {
+            Some(run) => self.request(workflow, run).await?,
+            None => None,
+        }
+        .unwrap_or_else(|| json!({ "opening": self.opening(kind, booking, row.as_ref(), claim) }));
+        request["opening"]["recovered"] = serde_json::to_value(Recovered { after: after.to_owned(), row })?;
+        let opening: Opening = serde_json::from_value(request["opening"].clone()).context("the request of a saga")?;
+
+        let options = WorkflowStartOptions::new(recovery::QUEUE, workflow)
+            .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicateFailedOnly)
+            .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
+            .search_attributes(SearchAttributes::new([
+                saga::BOOKING_SYSTEM.value_set(kind.system.to_owned()),
+                saga::BOOKING_ITEM.value_set(opening.item.to_string()),
+                saga::BOOKING_CUSTOMER.value_set(opening.customer.to_string()),
+                saga::BOOKING_STAGE.value_set(saga::stage::REQUESTED.to_owned()),
+            ]))
+            .static_summary(format!("Recovery of {} after its saga was {after}", opening.item))
+            .build();
+        let input = RawValue::from_value(&request, &PayloadConverter::default());
+        match self.temporal.start_workflow(UntypedWorkflow::new(kind.workflow), input, options).await {
+            Ok(_) => {
+                RECOVERIES.with_label_values(&[kind.system, after]).inc();
+                tracing::warn!(%booking, after, "the saga of {booking} ended before it: it is taken over");
+                Ok(true)
+            }
+            // Alive, or recovered already.
+            Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a saga began with. `None`: Temporal has forgotten it meanwhile.
+    async fn request(&self, workflow: &str, run: &str) -> anyhow::Result<Option<Value>> {
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: self.temporal.namespace(),
+            execution: Some(WorkflowExecution { workflow_id: workflow.to_owned(), run_id: run.to_owned() }),
+            maximum_page_size: 1,
+            ..Default::default()
+        };
+        let mut temporal = self.temporal.clone();
+        let answer = match temporal.get_workflow_execution_history(request.into_request()).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) if status.code() == Rpc::NotFound => return Ok(None),
+            Err(status) => return Err(status.into()),
+        };
+        let first = answer.history.and_then(|history| history.events.into_iter().next());
+        let Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) =
+            first.and_then(|first| first.attributes)
+        else {
+            return Ok(None);
+        };
+        let payload = started.input.and_then(|input| input.payloads.into_iter().next());
+        payload.map(|payload| serde_json::from_slice(&payload.data)).transpose().context("the request of a saga")
+    }
+
+    /// What is left of a booking whose workflow was deleted.
+    fn opening(&self, kind: &Kind, booking: BookingId, row: Option<&Row>, claim: Option<&Claim>) -> Opening {
+        let customer = row.map(|row| row.customer.clone()).or_else(|| claim?.customer.clone());
+        let item = row.map(|row| row.item.clone()).or_else(|| claim?.item.clone());
+        Opening {
+            booking,
+            customer: customer.unwrap_or_else(|| UNKNOWN.parse::<Subject>().expect("a plain word")),
+            item: item.unwrap_or_else(|| Item { system: kind.system.to_owned(), number: 0 }),
+            fingerprint: row.and_then(|row| row.fingerprint.clone()),
+            limits: self.limits.clone(),
+            recovered: None,
+        }
+    }
+}
+
+const fn word(status: Status) -> &'static str {
+    match status {
+        Status::Terminated => "terminated",
+        Status::TimedOut => "timed_out",
+        Status::Canceled => "canceled",
+        _ => "failed",
+    }
+}

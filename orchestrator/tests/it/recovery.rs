@@ -1,0 +1,219 @@
+//! P5: a booking whose workflow is terminated, or deleted, is recovered: before its point of no return money and book go
+//! back, after it the rental is carried on. Whenever that happens, and however often it is looked for.
+
+use crate::world::{Kind, World};
+use dev::simulator::faults::Fault;
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use temporalio_client::{
+    NamespacedClient as _, WorkflowTerminateOptions,
+    grpc::WorkflowService,
+    schedules::{ScheduleOverlapPolicy, TriggerScheduleOptions},
+    tonic::IntoRequest,
+};
+use temporalio_common::protos::temporal::api::{
+    common::v1::WorkflowExecution, workflowservice::v1::DeleteWorkflowExecutionRequest,
+};
+use tokio::time::Instant;
+use uuid::Uuid;
+use workflows::saga::Limits;
+
+/// Somebody ends a workflow in Temporal's web UI.
+async fn terminate(world: &World, id: &str) {
+    let workflow = world.workflow(id).await;
+    workflow.terminate(WorkflowTerminateOptions::builder().reason("a test").build()).await.unwrap();
+}
+
+/// Somebody deletes it, with its history.
+async fn delete(world: &World, id: &str) {
+    let mut temporal = world.temporal().await.clone();
+    let request = DeleteWorkflowExecutionRequest {
+        namespace: temporal.namespace(),
+        workflow_execution: Some(WorkflowExecution { workflow_id: format!("ebook/{id}"), run_id: String::new() }),
+    };
+    temporal.delete_workflow_execution(request.into_request()).await.unwrap();
+}
+
+/// Looks for lost sagas now, whatever the schedule says.
+async fn search(world: &World) {
+    let handle = world.temporal().await.get_schedule_handle("recovery-ended");
+    handle.trigger(ScheduleOverlapPolicy::AllowAll, TriggerScheduleOptions::default()).await.unwrap();
+}
+
+fn at(stage: &'static str) -> impl Fn(&Value) -> bool {
+    move |booking| booking["stage"] == stage
+}
+
+/// A rental that stops at a stage, because the worker it waits for does not get on.
+async fn held_at(world: &World, activity: &str, stage: &'static str) -> String {
+    let opening = world.opening(world.book().await, Limits::default());
+    let id = opening.booking.to_string();
+    world.worker_fault(&id, activity, None, Kind::HoldBefore).await;
+    world.begin(opening).await;
+    world.until(&id, stage, at(stage)).await;
+    id
+}
+
+#[tokio::test]
+async fn a_rental_terminated_before_its_point_of_no_return_is_undone_whatever_it_was_doing() {
+    let world = World::new();
+    let holding = held_at(&world, "catalog.hold", "requested").await;
+    let charging = held_at(&world, "payment.charge", "held").await;
+    let paid = world.paid(world.book().await).await;
+    let undoing = {
+        let book = world.book().await;
+        let id = world.paid(book).await;
+        world.worker_fault(&id, "payment.refund", None, Kind::HoldBefore).await;
+        world.reject(book).await.assert_status(202);
+        world.until(&id, "undoing", at("undoing")).await;
+        id
+    };
+    let all = [&holding, &charging, &paid, &undoing];
+
+    let terminated = Instant::now();
+    for id in all {
+        terminate(&world, id).await;
+    }
+    // What was on its way when the saga went arrives while it is being undone.
+    for id in all {
+        world.lift(id).await;
+    }
+
+    for (id, reason) in
+        [(&holding, "interrupted"), (&charging, "interrupted"), (&paid, "interrupted"), (&undoing, "rejected")]
+    {
+        let booking = world.ended(id).await;
+        println!("undone {:.1} s after it was terminated", terminated.elapsed().as_secs_f32());
+        assert_eq!((&booking["ending"], &booking["reason"]), (&json!("undone"), &json!(reason)), "{booking:#}");
+        world.assert_promises(id).await;
+    }
+}
+
+/// P4 and P5: a stuck booking that is terminated is stuck again, and ends when it can.
+#[tokio::test]
+async fn a_stuck_rental_that_is_terminated_is_stuck_again_until_its_refund_goes_through() {
+    let world = World::new();
+    world.fault(Fault { refuse_refunds: true, ..Fault::default() }).await;
+    let book = world.book().await;
+    let id = world.paid(book).await;
+    world.reject(book).await.assert_status(202);
+    let stuck = world.until(&id, "stuck", at("stuck")).await;
+
+    terminate(&world, &id).await;
+
+    let version = stuck["version"].as_i64().unwrap();
+    let again = |booking: &Value| booking["stage"] == "stuck" && booking["version"].as_i64() > Some(version);
+    let again = world.until(&id, "stuck again", again).await;
+    assert_eq!((&again["reason"], &again["stuck"]["step"]), (&json!("rejected"), &json!("payment.refund")));
+    World::new().rent(book).await.assert_problem(409, "book_already_rented");
+    world.no_faults().await;
+    assert_eq!(world.ended(&id).await["reason"], "rejected");
+    world.assert_promises(&id).await;
+}
+
+#[tokio::test]
+async fn a_lent_book_stays_lent_when_its_workflow_is_terminated_and_can_be_returned() {
+    let world = World::new();
+    let book = world.book().await;
+    let id = world.lent(book).await;
+    let before = world.booking(&id).await;
+
+    terminate(&world, &id).await;
+
+    let version = before["version"].as_i64().unwrap();
+    world.until(&id, "carried on", |booking| booking["version"].as_i64() > Some(version)).await;
+    assert_eq!(world.book_status(book).await, "APPROVED");
+    world.assert_agrees(&id).await;
+    // Approved it is, and nobody can take that back.
+    world.approve(book).await.assert_status(200);
+    world.cancel(&id).await.assert_problem(409, "too_late");
+    world.bring_back(&id).await.assert_status(200);
+    let after = world.booking(&id).await;
+    assert_eq!((&after["ending"], &after["times"]["approved"]), (&json!("completed"), &before["times"]["approved"]));
+    world.assert_promises(&id).await;
+}
+
+/// Approved, and gone before the hold was made firm; returned, and gone before that was written down.
+#[tokio::test]
+async fn a_rental_terminated_between_two_steps_after_its_point_of_no_return_is_carried_on_from_there() {
+    let world = World::new();
+    let (book, other) = (world.book().await, world.book().await);
+    let approved = world.paid(book).await;
+    world.worker_fault(&approved, "catalog.confirm", None, Kind::HoldBefore).await;
+    world.approve(book).await.assert_status(200);
+    let returned = world.lent(other).await;
+    world.worker_fault(&returned, "catalog.release", None, Kind::HoldAfter).await;
+    world.bring_back(&returned).await.assert_status(202);
+    world.eventually("released", async || world.hold_state(&returned).await, |state| state == "released").await;
+
+    terminate(&world, &approved).await;
+    terminate(&world, &returned).await;
+    world.lift(&approved).await;
+    world.lift(&returned).await;
+
+    // Nobody has to say again that it is back.
+    assert_eq!(world.ended(&returned).await["ending"], "completed");
+    world.assert_promises(&returned).await;
+    world.eventually("firm", async || world.hold_state(&approved).await, |state| state == "confirmed").await;
+    world.bring_back(&approved).await.assert_status(200);
+    world.assert_promises(&approved).await;
+}
+
+#[tokio::test]
+async fn a_rental_whose_workflow_was_deleted_is_recovered_from_what_is_held_and_charged() {
+    let world = World::new();
+    let (book, other, third) = (world.book().await, world.book().await, world.book().await);
+    let (paid, lent, unknown) = (world.paid(book).await, world.lent(other).await, world.paid(third).await);
+    // As if the board had been away from the first moment on.
+    for table in ["bookings", "history"] {
+        let forget = format!("delete from board.{table} where booking = $1");
+        world.database().await.execute(&forget, &[&unknown.parse::<Uuid>().unwrap()]).await.unwrap();
+    }
+    let version = world.booking(&lent).await["version"].as_i64().unwrap();
+
+    for id in [&paid, &lent, &unknown] {
+        delete(&world, id).await;
+    }
+
+    assert_eq!(world.ended(&paid).await["reason"], "interrupted");
+    world.assert_promises(&paid).await;
+    let row = world.ended(&unknown).await;
+    assert_eq!((&row["reason"], &row["item"]), (&json!("interrupted"), &json!(third)));
+    world.assert_agrees(&unknown).await;
+    assert_eq!(world.book_status(third).await, "POSSIBLE");
+    world.until(&lent, "carried on", |booking| booking["version"].as_i64() > Some(version)).await;
+    world.bring_back(&lent).await.assert_status(200);
+    world.assert_promises(&lent).await;
+}
+
+/// Searches at the same time, and the customer's own repeat of the request: one saga, one refund, and no version more than
+/// one recovery makes.
+#[tokio::test]
+async fn to_recover_twice_changes_nothing() {
+    let world = World::new();
+    let id = world.paid(world.book().await).await;
+    let alive = world.lent(world.book().await).await;
+    let before = world.booking(&alive).await;
+
+    terminate(&world, &id).await;
+    join_all((0..5).map(|_| search(&world))).await;
+    let ended = world.ended(&id).await;
+    world.assert_promises(&id).await;
+
+    terminate_if_running(&world, &id).await;
+    // Another one lost and found proves that the search has been made since.
+    let probe = world.paid(world.book().await).await;
+    terminate(&world, &probe).await;
+    join_all((0..5).map(|_| search(&world))).await;
+    world.ended(&probe).await;
+    assert_eq!(world.booking(&id).await, ended);
+    assert_eq!(world.booking(&alive).await, before, "a living saga is left alone");
+    world.assert_promises(&id).await;
+}
+
+/// Its last notice may still be on its way: the booking has ended all the same.
+async fn terminate_if_running(world: &World, id: &str) {
+    let workflow = world.workflow(id).await;
+    drop(workflow.terminate(WorkflowTerminateOptions::builder().reason("a test").build()).await);
+}
