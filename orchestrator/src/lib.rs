@@ -4,6 +4,7 @@ pub mod board;
 pub mod gateway;
 pub mod host;
 pub mod metrics;
+pub mod operator;
 pub mod recovery;
 
 use anyhow::Context;

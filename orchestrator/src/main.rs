@@ -1,15 +1,16 @@
-//! `holdfast serve | migrate | token`.
+//! `holdfast serve | migrate | token | stuck | explain`.
 
 use clap::{Parser, Subcommand};
 use orchestrator::{
     Settings,
     board::Board,
     gateway::auth::{self, Auth, Caller, Role},
+    operator::{self, Stuck},
     serve,
 };
 use process::{logs, settings, shutdown};
 use std::{process::ExitCode, time::Duration};
-use workflows::booking::Subject;
+use workflows::booking::{BookingId, Subject};
 
 /// The booking orchestrator. Settings come from the environment: see .env.example.
 #[derive(Parser)]
@@ -37,6 +38,14 @@ enum Command {
         #[arg(long, default_value_t = 12)]
         hours: u32,
     },
+    /// What needs an operator, and what to do about it. Asks the gateway at `HOLDFAST_URL` as `HOLDFAST_TOKEN`.
+    #[command(subcommand)]
+    Stuck(Stuck),
+    /// Tells the story of a booking: what happened, what it waits for, and what may be done.
+    Explain {
+        /// Which booking.
+        booking: BookingId,
+    },
 }
 
 #[tokio::main]
@@ -57,11 +66,21 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Token { subject, roles, hours } => {
             let auth = Auth::new(&auth::Settings::read()?);
             let lifetime = Duration::from_secs(u64::from(hours) * 3600);
-            #[allow(clippy::print_stdout, reason = "the token is what this command is for")]
-            {
-                println!("{}", auth.token(&Caller { subject, roles }, lifetime)?);
-            }
+            say(&auth.token(&Caller { subject, roles }, lifetime)?);
+            Ok(())
+        }
+        Command::Stuck(wanted) => {
+            say(&operator::stuck(wanted).await?);
+            Ok(())
+        }
+        Command::Explain { booking } => {
+            say(&operator::explain(booking).await?);
             Ok(())
         }
     }
+}
+
+#[allow(clippy::print_stdout, reason = "these commands are asked for what they print")]
+fn say(text: &str) {
+    println!("{text}");
 }

@@ -1,7 +1,8 @@
 //! Faults on demand: makes activities go wrong for one booking, so that tests can show what becomes of it.
 //!
 //! Off, unless `HOLDFAST_FAULTS` names an address on loopback: `PUT /faults` there adds a [`Fault`],
-//! `DELETE /faults/{booking}` takes all of a booking away and lets go of what they hold.
+//! `GET /faults/{booking}` says what has come of those of a booking, and `DELETE /faults/{booking}` takes them away and
+//! lets go of what they hold.
 
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,17 @@ struct State {
     wanted: Vec<Fault>,
     /// How often each activity of a booking with faults has begun.
     begun: HashMap<(BookingId, String), u32>,
+    /// What has come of the faults of each booking, also of those that were taken away.
+    seen: HashMap<BookingId, Seen>,
+}
+
+/// What has come of the faults of a booking.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// How many attempts have met one.
+    pub met: u32,
+    /// How many of these are still at it.
+    pub running: u32,
 }
 
 impl Faults {
@@ -96,7 +108,15 @@ impl Faults {
             taking.0.changed.notify_waiters();
             StatusCode::NO_CONTENT
         });
-        warp::serve(add.or(take)).incoming(listener).graceful(async move { stop.cancelled().await }).run().await;
+        let asking = self.clone();
+        let ask = warp::path!("faults" / BookingId)
+            .and(warp::get())
+            .map(move |booking| warp::reply::json(&asking.lock().seen.get(&booking).copied().unwrap_or_default()));
+        warp::serve(add.or(take).or(ask))
+            .incoming(listener)
+            .graceful(async move { stop.cancelled().await })
+            .run()
+            .await;
         Ok(())
     }
 
@@ -112,7 +132,16 @@ impl Faults {
         let fault = state.wanted.iter_mut().find(|fault| meant(fault))?;
         // It stays, also when it is used up: whoever it holds waits for it to be taken away.
         fault.times = fault.times.map(|times| times - 1);
-        Some(fault.kind.clone())
+        let kind = fault.kind.clone();
+        let seen = state.seen.entry(booking).or_default();
+        (seen.met, seen.running) = (seen.met + 1, seen.running + 1);
+        Some(kind)
+    }
+
+    fn end(&self, booking: BookingId) {
+        if let Some(seen) = self.lock().seen.get_mut(&booking) {
+            seen.running -= 1;
+        }
     }
 
     /// Waits until all faults of a booking are taken away.
@@ -165,7 +194,7 @@ impl ActivityInboundInterceptor for Faults {
             let failed = || Err(anyhow::anyhow!("a fault on demand").into());
             // What is promised for later and never comes looks to Temporal like a worker that is gone.
             let gone = || Err(ActivityError::WillCompleteAsync);
-            match kind {
+            let answer = match kind {
                 Kind::Answer(answer) => Ok(Box::new(answer) as _),
                 Kind::FailBefore => failed(),
                 Kind::FailAfter => next.run(input).await.and_then(|_| failed()),
@@ -184,7 +213,9 @@ impl ActivityInboundInterceptor for Faults {
                     self.repeated(booking, &activity).await;
                     next.run(input).await
                 }
-            }
+            };
+            self.end(booking);
+            answer
         })
     }
 }

@@ -99,6 +99,11 @@ impl Faults {
         self.lock().push(fault);
     }
 
+    /// How many faults of a customer have not been used up.
+    pub(super) fn left(&self, customer: &str) -> usize {
+        self.lock().iter().filter(|fault| fault.customer.as_deref() == Some(customer)).count()
+    }
+
     pub(super) fn clear(&self, customer: &str) {
         self.lock().retain(|fault| fault.customer.as_deref() != Some(customer));
     }

@@ -7,8 +7,9 @@
 //! | `GET /charges/{key}` | what became of a key, from the books |
 //! | `POST /charges/{key}/cancel` | refuses the key from now on, unless it was charged already: then says so |
 //! | `POST /charges/{key}/refund` | gives it back, once; 409 when it will not |
+//! | `POST /books/{key}/refund` | gives it back by hand, as somebody at the provider's own console would |
 //! | `GET /books` | every charge there ever was |
-//! | `PUT /faults`, `DELETE /faults/{customer}` | misbehaves on purpose, see [`faults::Fault`] |
+//! | `PUT /faults`, `GET` and `DELETE /faults/{customer}` | misbehaves on purpose, see [`faults::Fault`] |
 //!
 //! Like a real provider it remembers idempotency keys for a day only: after that, the same key is a new charge.
 //! The card `declined` and the amount 40200 are declined.
@@ -99,11 +100,20 @@ fn routes(simulator: Arc<Simulator>) -> impl Filter<Extract = (Response,), Error
         .and(warp::get())
         .and(with.clone())
         .map(|simulator: Arc<Simulator>| reply::json(&simulator.books.all()).into_response());
+    let by_hand = warp::path!("books" / String / "refund").and(warp::post()).and(with.clone()).map(
+        |key: String, simulator: Arc<Simulator>| match simulator.books.refund(&key) {
+            Some(charge) => answer(StatusCode::OK, &charge),
+            None => refused("nothing_captured"),
+        },
+    );
     let add = warp::path!("faults").and(warp::put()).and(with.clone()).and(warp::body::json()).map(
         |simulator: Arc<Simulator>, fault| {
             simulator.faults.add(fault);
             StatusCode::NO_CONTENT.into_response()
         },
+    );
+    let left = warp::path!("faults" / String).and(warp::get()).and(with.clone()).map(
+        |customer: String, simulator: Arc<Simulator>| reply::json(&simulator.faults.left(&customer)).into_response(),
     );
     let clear = warp::path!("faults" / String).and(warp::delete()).and(with).map(
         |customer: String, simulator: Arc<Simulator>| {
@@ -121,7 +131,11 @@ fn routes(simulator: Arc<Simulator>) -> impl Filter<Extract = (Response,), Error
         .unify()
         .or(books)
         .unify()
+        .or(by_hand)
+        .unify()
         .or(add)
+        .unify()
+        .or(left)
         .unify()
         .or(clear)
         .unify()

@@ -30,6 +30,8 @@ mod embedded {
 const READ_WITHIN: Duration = Duration::from_millis(400);
 /// A notification can be lost with its connection; then a waiting caller looks for itself after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
+/// Whoever waits for long looks less and less often.
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(2);
 
 /// The board did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +105,20 @@ impl Board {
         Ok(self.holders(system, &[item]).await?.pop())
     }
 
+    /// How many live bookings other than this one hold a unit of an item, counted up to `most`.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn held_by_others(
+        &self,
+        system: &str,
+        item: i64,
+        booking: BookingId,
+        most: usize,
+    ) -> Result<usize, Error> {
+        within(rows::held_by_others(&self.pool, system, item, booking, most)).await
+    }
+
     /// The live bookings of some items, oldest first; those that hold nothing yet are left out.
     ///
     /// # Errors
@@ -163,7 +179,7 @@ impl Board {
     /// Waits until a booking's row is as wished, or the time is up. Gives back the row as it was then.
     ///
     /// # Errors
-    /// [`Error`] when the board did not answer even once.
+    /// [`Error`] when the board did not answer even once in all that time.
     pub async fn wait(
         &self,
         booking: BookingId,
@@ -171,7 +187,8 @@ impl Board {
         wished: impl Fn(&Row) -> bool,
     ) -> Result<Option<Row>, Error> {
         let watch = self.feed.watch(booking);
-        let mut known = None;
+        let mut known = Err(Error::Slow);
+        let mut pause = LOOK_AGAIN;
         loop {
             // Registered before it reads: a change between the two is not missed.
             let changed = watch.changed();
@@ -179,15 +196,17 @@ impl Board {
             changed.as_mut().enable();
             // Looked at least once: a look has a limit of its own.
             match self.find(booking).await {
-                Ok(row) => known = row,
-                Err(error) if known.is_none() => return Err(error),
+                Err(error) if known.is_err() => known = Err(error),
                 Err(_) => {}
+                row => known = row,
             }
-            if known.as_ref().is_some_and(&wished) || Instant::now() >= until {
-                return Ok(known);
+            let there = matches!(&known, Ok(Some(row)) if wished(row));
+            if there || Instant::now() >= until {
+                return known;
             }
             // Woken, or late: either way, look.
-            let _woken = timeout_at(until.min(Instant::now() + LOOK_AGAIN), changed).await;
+            let _woken = timeout_at(until.min(Instant::now() + pause), changed).await;
+            pause = (2 * pause).min(LOOK_AGAIN_MAX);
         }
     }
 

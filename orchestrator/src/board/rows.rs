@@ -226,6 +226,25 @@ pub(super) async fn holders(pool: &Pool, system: &str, items: &[i64]) -> Result<
     client.query(&select, &[&system, &items]).await?.iter().map(read).collect()
 }
 
+pub(super) async fn held_by_others(
+    pool: &Pool,
+    system: &str,
+    item: i64,
+    booking: BookingId,
+    most: usize,
+) -> Result<usize, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(
+            "select count(*) from (select from bookings where system = $1 and item = $2 and ending is null \
+             and times ? 'held' and booking <> $3 limit $4) others",
+        )
+        .await?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let held: i64 = client.query_one(&select, &[&system, &item, &booking.0, &most]).await?.get(0);
+    usize::try_from(held).map_err(|_| Error::Corrupt("count"))
+}
+
 pub(super) async fn all_of(pool: &Pool, bookings: &[Uuid]) -> Result<Vec<Row>, Error> {
     let client = pool.get().await?;
     let select = client.prepare_cached(&format!("select {COLUMNS} from bookings where booking = any($1)")).await?;

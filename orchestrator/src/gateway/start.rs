@@ -3,7 +3,7 @@
 
 use super::{
     Gateway,
-    call::{ANSWER_WITHIN, Call},
+    call::Call,
     catalogue::{Item, Known},
     problem::{Code, Problem},
 };
@@ -21,7 +21,7 @@ use temporalio_client::{
 };
 use temporalio_common::search_attributes::SearchAttributes;
 use tokio::{
-    sync::OwnedMutexGuard,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 use uuid::Uuid;
@@ -35,8 +35,6 @@ const START_ATTEMPT: Duration = Duration::from_millis(800);
 const START_PAUSE: Duration = Duration::from_millis(50);
 /// How long a start waits for the board to say something that would save it. Without, the saga finds out.
 const HINT_WITHIN: Duration = Duration::from_millis(150);
-/// How long a request waits for its turn: half its time, so that the other half is left for the start itself.
-const TURN_WITHIN: Duration = ANSWER_WITHIN.checked_div(2).expect("two is not zero");
 /// Where booking ids made from idempotency keys live.
 const KEYS: Uuid = Uuid::from_u128(0x5b0f_9d9c_2f6e_4e57_9a63_6f1d_c0a7_11e5);
 
@@ -114,8 +112,9 @@ impl Gateway {
             Known::Unsure => None,
         };
         let _turn = match &listed {
-            Some(item) if item.units == 1 => Some(self.turn(&wanted, booking, call.arrived + TURN_WITHIN).await?),
-            _ => None,
+            // Half of the time, so that the other half is left for the start itself.
+            Some(item) => self.turn(&wanted, item.units, booking, call.arrived + (until - call.arrived) / 2).await?,
+            None => None,
         };
         let opening = saga::Opening {
             booking,
@@ -149,32 +148,28 @@ impl Gateway {
         }
     }
 
-    /// Waits for the turn to ask for a one-of-a-kind item: while one request for it is undecided, the others wait for
-    /// that outcome, and one that is held already costs a look at the board, not a saga. When time runs out, the request
-    /// goes on without a turn: the hold itself decides.
+    /// Waits for the turn to ask for an item. While as many requests for it are undecided as there are units, the others
+    /// wait for their outcome; and when all units are held already, it costs a look at the board, not a saga. When time
+    /// runs out, the request goes on without a turn: the hold itself decides.
     async fn turn(
         &self,
         wanted: &Wanted,
+        units: i32,
         booking: BookingId,
         until: Instant,
-    ) -> Result<Option<OwnedMutexGuard<()>>, Problem> {
-        if !self.refuse_if_held(wanted, booking).await? {
-            return Ok(None);
-        }
-        let turn = timeout_at(until, self.turns.of(wanted.system, wanted.item)).await.ok();
-        self.refuse_if_held(wanted, booking).await?;
+    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let units = usize::try_from(units).unwrap_or(1);
+        self.refuse_if_held(wanted, units, booking).await?;
+        let turn = timeout_at(until, self.turns.of(wanted.system, wanted.item, units)).await.ok().flatten();
+        self.refuse_if_held(wanted, units, booking).await?;
         Ok(turn)
     }
 
-    /// Did the board say that nobody else has it? `false`: it did not say anything.
-    async fn refuse_if_held(&self, wanted: &Wanted, booking: BookingId) -> Result<bool, Problem> {
-        match hint(self.board.holder(wanted.system, wanted.item)).await {
-            // Somebody repeats their own request while the first is on its way.
-            Some(Some(holder)) if holder.booking != booking => {
-                Err(Problem::new(wanted.taken).with("item", wanted.item))
-            }
-            Some(_) => Ok(true),
-            None => Ok(false),
+    /// Refuses when the board says that others have all units. A board that says nothing refuses nobody.
+    async fn refuse_if_held(&self, wanted: &Wanted, units: usize, booking: BookingId) -> Result<(), Problem> {
+        match hint(self.board.held_by_others(wanted.system, wanted.item, booking, units)).await {
+            Some(held) if held >= units => Err(Problem::new(wanted.taken).with("item", wanted.item)),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -278,26 +273,23 @@ fn fingerprint(body: &str) -> String {
     format!("{:x}", Sha256::digest(body))
 }
 
-/// Whoever holds its lock has the turn.
-type Queue = tokio::sync::Mutex<()>;
-
-/// Whose turn it is to ask for an item.
+/// Whose turn it is to ask for an item: as many at a time as it has units.
 #[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<(String, i64), Weak<Queue>>>);
+pub(super) struct Turns(Mutex<HashMap<(String, i64), Weak<Semaphore>>>);
 
 impl Turns {
-    async fn of(&self, system: &str, item: i64) -> OwnedMutexGuard<()> {
+    async fn of(&self, system: &str, item: i64, units: usize) -> Option<OwnedSemaphorePermit> {
         let queue = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Nobody waits for these any more.
             queues.retain(|_, queue| queue.strong_count() > 0);
             let queue = queues.entry((system.to_owned(), item)).or_default();
             queue.upgrade().unwrap_or_else(|| {
-                let new = Arc::new(Queue::default());
+                let new = Arc::new(Semaphore::new(units));
                 *queue = Arc::downgrade(&new);
                 new
             })
         };
-        queue.lock_owned().await
+        queue.acquire_owned().await.ok()
     }
 }

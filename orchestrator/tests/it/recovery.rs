@@ -2,7 +2,6 @@
 //! back, after it the rental is carried on. Whenever that happens, and however often it is looked for.
 
 use crate::world::{Kind, World};
-use dev::simulator::faults::Fault;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -94,11 +93,8 @@ async fn a_rental_terminated_before_its_point_of_no_return_is_undone_whatever_it
 #[tokio::test]
 async fn a_stuck_rental_that_is_terminated_is_stuck_again_until_its_refund_goes_through() {
     let world = World::new();
-    world.fault(Fault { refuse_refunds: true, ..Fault::default() }).await;
-    let book = world.book().await;
-    let id = world.paid(book).await;
-    world.reject(book).await.assert_status(202);
-    let stuck = world.until(&id, "stuck", at("stuck")).await;
+    let (book, id) = world.stuck().await;
+    let stuck = world.booking(&id).await;
 
     terminate(&world, &id).await;
 
@@ -145,7 +141,13 @@ async fn a_rental_terminated_between_two_steps_after_its_point_of_no_return_is_c
     let returned = world.lent(other).await;
     world.worker_fault(&returned, "catalog.release", None, Kind::HoldAfter).await;
     world.bring_back(&returned).await.assert_status(202);
-    world.eventually("released", async || world.hold_state(&returned).await, |state| state == "released").await;
+    world
+        .eventually(
+            "released",
+            async || world.hold_state(&returned).await,
+            |state| state.as_deref() == Some("released"),
+        )
+        .await;
 
     terminate(&world, &approved).await;
     terminate(&world, &returned).await;
@@ -155,7 +157,9 @@ async fn a_rental_terminated_between_two_steps_after_its_point_of_no_return_is_c
     // Nobody has to say again that it is back.
     assert_eq!(world.ended(&returned).await["ending"], "completed");
     world.assert_promises(&returned).await;
-    world.eventually("firm", async || world.hold_state(&approved).await, |state| state == "confirmed").await;
+    world
+        .eventually("firm", async || world.hold_state(&approved).await, |state| state.as_deref() == Some("confirmed"))
+        .await;
     world.bring_back(&approved).await.assert_status(200);
     world.assert_promises(&approved).await;
 }

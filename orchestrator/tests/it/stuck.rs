@@ -1,8 +1,7 @@
-//! Stuck: an undo that cannot finish is shown, goes on trying, and ends when it can.
+//! Stuck: an undo that cannot finish is shown, goes on trying, and ends when it can. `moves.rs` has what operators do.
 
 use crate::world::World;
 use dev::simulator::faults::Fault;
-use orchestrator::gateway::auth::Role;
 use serde_json::json;
 use std::time::Duration;
 use temporalio_client::WorkflowCancelOptions;
@@ -12,7 +11,6 @@ use workflows::saga::Limits;
 #[tokio::test]
 async fn a_refused_refund_is_shown_as_stuck_keeps_the_book_and_ends_on_retry() {
     let world = World::new();
-    let operator = world.person(&[Role::Operator]);
     world.fault(Fault { refuse_refunds: true, times: Some(2), ..Fault::default() }).await;
     let book = world.book().await;
     let rental = world.paid(book).await;
@@ -26,14 +24,14 @@ async fn a_refused_refund_is_shown_as_stuck_keeps_the_book_and_ends_on_retry() {
     // EB-W7, also at the catalog itself: the hold stays until the money is back.
     world.assert_agrees(&rental).await;
     World::new().rent(book).await.assert_problem(409, "book_already_rented");
-    let listed = world.get(&operator, "/stuck").await.assert_status(200).body;
+    let listed = world.get(&world.operator, "/stuck").await.assert_status(200).body;
     assert!(listed["bookings"].as_array().unwrap().iter().any(|one| one["id"] == rental.as_str()), "{listed}");
 
     let retry = format!("/stuck/{rental}/retry");
     world
         .eventually(
             "retried with success",
-            async || world.post(&operator, &retry, json!({ "reason": "it works again" })).await.status.as_u16(),
+            async || world.post(&world.operator, &retry, json!({ "reason": "it works again" })).await.status.as_u16(),
             |status| matches!(status, 200 | 409),
         )
         .await;
@@ -42,14 +40,13 @@ async fn a_refused_refund_is_shown_as_stuck_keeps_the_book_and_ends_on_retry() {
     assert_eq!((&booking["reason"], &booking["stuck"]), (&json!("rejected"), &json!(null)));
     world.assert_agrees(&rental).await;
     assert_eq!(world.book_status(book).await, "POSSIBLE");
-    world.post(&operator, &retry, json!({ "reason": "again" })).await.assert_problem(409, "not_stuck");
+    world.post(&world.operator, &retry, json!({ "reason": "again" })).await.assert_problem(409, "not_stuck");
 }
 
 /// P4: "request cancellation" in Temporal's web UI neither stops a stuck booking nor makes it race.
 #[tokio::test]
 async fn a_stuck_booking_whose_workflow_is_cancelled_goes_on_trying_at_its_own_pace() {
     let world = World::new();
-    let operator = world.person(&[Role::Operator]);
     world.fault(Fault { refuse_refunds: true, times: Some(3), ..Fault::default() }).await;
     let book = world.book().await;
     let limits =
@@ -60,7 +57,8 @@ async fn a_stuck_booking_whose_workflow_is_cancelled_goes_on_trying_at_its_own_p
     world.workflow(&rental).await.cancel(WorkflowCancelOptions::default()).await.unwrap();
 
     let retry = format!("/stuck/{rental}/retry");
-    let told = async || world.post(&operator, &retry, json!({ "reason": "it works again" })).await.status.as_u16();
+    let told =
+        async || world.post(&world.operator, &retry, json!({ "reason": "it works again" })).await.status.as_u16();
     world.eventually("retried with success", told, |status| matches!(status, 200 | 409)).await;
     assert_eq!(world.ended(&rental).await["reason"], "not_decided_in_time");
     world.assert_agrees(&rental).await;

@@ -199,6 +199,16 @@ impl World {
         self.answered(register, |reply| reply.status == 201).await.body["id"].as_i64().unwrap()
     }
 
+    /// Something with many units in the books' catalogue: registered at the catalog worker itself.
+    pub async fn item_of(&self, units: usize) -> i64 {
+        let url = format!("{}/items/ebook", self.setting("HOLDFAST_CATALOG_URL"));
+        let price = json!({ "amount_minor": 3000, "currency": "KRW" });
+        let new = json!({ "name": "Hello, JAVA", "price": price, "units": units });
+        let request = self.http.post(url).bearer_auth(self.setting("HOLDFAST_SERVICE_SECRET")).json(&new);
+        let item: Value = request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap();
+        item["number"].as_i64().unwrap()
+    }
+
     /// The member asks for a book.
     pub async fn rent(&self, book: i64) -> Reply {
         self.post(&self.member, "/ebook/rents", json!({ "bookId": book })).await
@@ -226,6 +236,12 @@ impl World {
 
     pub async fn reject(&self, book: i64) -> Reply {
         self.patch(&self.librarian, &format!("/ebook/books/reject/{book}")).await
+    }
+
+    /// An administrator decides on exactly this rental.
+    pub async fn decide(&self, book: i64, rental: &str, decision: &str) -> Reply {
+        let request = self.request(Method::PATCH, &format!("/ebook/books/{decision}/{book}"));
+        self.send(request.bearer_auth(&self.librarian.token).json(&json!({ "rentId": rental }))).await
     }
 
     pub async fn bring_back(&self, rental: &str) -> Reply {
@@ -307,11 +323,46 @@ impl World {
         self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
     }
 
+    /// Somebody gives a booking's money back at the provider's own console.
+    pub async fn refund_by_hand(&self, booking: &str) {
+        let url = format!("{}/books/{booking}/refund", self.setting("HOLDFAST_SIMULATOR_URL"));
+        self.http.post(url).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// An operator makes a move.
+    pub async fn intervene(&self, booking: &str, kind: &str, body: Value) -> Reply {
+        self.post(&self.operator, &format!("/stuck/{booking}/{kind}"), body).await
+    }
+
+    /// A paid rental that is rejected, and whose refund the provider refuses.
+    pub async fn stuck(&self) -> (i64, String) {
+        self.fault(Fault { refuse_refunds: true, ..Fault::default() }).await;
+        let book = self.book().await;
+        let id = self.paid(book).await;
+        self.reject(book).await.assert_status(202);
+        self.until(&id, "stuck", |booking| booking["stage"] == "stuck").await;
+        (book, id)
+    }
+
+    /// What a booking has of operators' doing, newest first.
+    pub async fn audit(&self, booking: &str) -> Vec<Value> {
+        let done = self.get(&self.operator, &format!("/audit?booking={booking}")).await.assert_status(200).body;
+        done["interventions"].as_array().unwrap().clone()
+    }
+
     /// What the provider has under a booking's key.
     pub async fn provider(&self, booking: &str) -> Vec<Charge> {
         let url = format!("{}/books", self.setting("HOLDFAST_SIMULATOR_URL"));
         let all: Vec<Charge> = self.http.get(url).send().await.unwrap().json().await.unwrap();
         all.into_iter().filter(|charge| charge.key == booking).collect()
+    }
+
+    /// What the provider has kept for all of these bookings.
+    pub async fn provider_kept(&self, bookings: &[String]) -> i64 {
+        let url = format!("{}/books", self.setting("HOLDFAST_SIMULATOR_URL"));
+        let all: Vec<Charge> = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        let kept = all.iter().filter(|charge| charge.status == Status::Captured && bookings.contains(&charge.key));
+        kept.map(|charge| charge.amount_minor).sum()
     }
 
     // The books.
@@ -391,9 +442,10 @@ impl World {
     }
 
     /// What the catalog has written down for a booking: `held`, `confirmed`, `released`, ...
-    pub async fn hold_state(&self, id: &str) -> String {
+    pub async fn hold_state(&self, id: &str) -> Option<String> {
         let query = "select state from catalog.holds where booking = $1";
-        self.database().await.query_one(query, &[&id.parse::<Uuid>().unwrap()]).await.unwrap().get(0)
+        let row = self.database().await.query_opt(query, &[&id.parse::<Uuid>().unwrap()]).await.unwrap();
+        row.map(|row| row.get(0))
     }
 
     /// The stages that were told to the customer, in order.
@@ -474,6 +526,19 @@ impl World {
     pub async fn lift(&self, booking: &str) {
         let url = self.faults(&format!("/{booking}"));
         self.http.delete(url).send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// How many attempts have met a fault of a booking, and how many of these are still at it.
+    pub async fn met(&self, booking: &str) -> (u64, u64) {
+        let url = self.faults(&format!("/{booking}"));
+        let seen: Value = self.http.get(url).send().await.unwrap().json().await.unwrap();
+        (seen["met"].as_u64().unwrap(), seen["running"].as_u64().unwrap())
+    }
+
+    /// How many of the provider's faults for this member have not come about yet.
+    pub async fn faults_left(&self) -> usize {
+        let url = format!("{}/faults/{}", self.setting("HOLDFAST_SIMULATOR_URL"), self.member.subject);
+        self.http.get(url).send().await.unwrap().json().await.unwrap()
     }
 
     fn faults(&self, path: &str) -> String {

@@ -1,16 +1,18 @@
 //! `catalog.hold`, `catalog.release`, `catalog.confirm`: who has what, whatever the order of the calls.
 
 use crate::world::{booking, database, settings, won};
+use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Pool;
 use futures::future::join_all;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
-use workers::catalog::{confirm, hold, release};
+use workers::catalog::{confirm, hold, look, open, release};
 use workflows::{
     booking::{BookingId, Item},
     contracts::{
         Due, Settled,
-        catalog::{Held, HoldAnswer, HoldRequest},
+        catalog::{Held, HoldAnswer, HoldRequest, Period, Sight},
+        recovery::OpenAfter,
     },
 };
 
@@ -106,9 +108,9 @@ async fn an_item_that_is_not_listed_is_an_answer_not_an_error() {
 
 /// P3 at the worker itself, without a gateway that queues.
 #[tokio::test]
-async fn of_fifty_bookings_for_ten_units_exactly_ten_hold() {
-    let (pool, item) = (database("CATALOG"), item_of(10).await);
-    let answers = join_all((0..50).map(|_| {
+async fn of_two_hundred_bookings_for_fifty_units_exactly_fifty_hold() {
+    let (pool, item) = (database("CATALOG"), item_of(50).await);
+    let answers = join_all((0..200).map(|_| {
         let (pool, request) = (pool.clone(), wish(booking(), &item));
         async move {
             // Contention is an error, and an error is tried again.
@@ -121,8 +123,106 @@ async fn of_fifty_bookings_for_ten_units_exactly_ten_hold() {
     }))
     .await;
 
-    assert_eq!(answers.iter().filter(|answer| **answer == held()).count(), 10);
-    assert_eq!(live_holds(&pool, &item).await, 10);
+    assert_eq!(answers.iter().filter(|answer| **answer == held()).count(), 50);
+    assert_eq!(live_holds(&pool, &item).await, 50);
+}
+
+fn day(number: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_000 + number)
+}
+
+fn for_days(booking: BookingId, item: &Item, from: i64, to: i64) -> HoldRequest {
+    HoldRequest { period: Some(Period::new(day(from), day(to)).unwrap()), ..wish(booking, item) }
+}
+
+/// P3: one unit, several periods.
+#[tokio::test]
+async fn overlapping_periods_of_one_unit_exclude_each_other_and_touching_ones_do_not() {
+    let (pool, item) = (database("CATALOG"), item_of(1).await);
+    let taken = HoldAnswer::Taken { until: None };
+    let middle = booking();
+    assert_eq!(hold(&pool, &for_days(middle, &item, 10, 20)).await.unwrap(), held());
+
+    for (from, to) in [(5, 11), (19, 25), (12, 13), (5, 25), (10, 20)] {
+        assert_eq!(hold(&pool, &for_days(booking(), &item, from, to)).await.unwrap(), taken, "{from} to {to}");
+    }
+    assert_eq!(hold(&pool, &wish(booking(), &item)).await.unwrap(), taken, "without end overlaps everything");
+    for (from, to) in [(5, 10), (20, 25)] {
+        assert_eq!(hold(&pool, &for_days(booking(), &item, from, to)).await.unwrap(), held(), "{from} to {to}");
+    }
+
+    release(&pool, &Due::of(middle)).await.unwrap();
+    assert_eq!(hold(&pool, &for_days(booking(), &item, 12, 20)).await.unwrap(), held(), "free again");
+}
+
+/// The same with many at once: whatever is held does not overlap, and whoever was refused could not have been served.
+#[tokio::test]
+async fn of_many_periods_that_are_wanted_at_once_none_overlap_and_none_is_refused_for_nothing() {
+    const UNITS: i32 = 3;
+    let (pool, item) = (database("CATALOG"), item_of(UNITS).await);
+    // Every start of the month, for one to seven days, in an order that is no order.
+    let wanted: Vec<(i64, i64)> = (0..120).map(|n| (n * 37 % 30, n * 37 % 30 + 1 + n * 11 % 7)).collect();
+
+    let answers = join_all(wanted.iter().map(|(from, to)| {
+        let (pool, request) = (pool.clone(), for_days(booking(), &item, *from, *to));
+        async move {
+            loop {
+                if let Ok(answer) = hold(&pool, &request).await {
+                    return answer;
+                }
+            }
+        }
+    }))
+    .await;
+
+    let overlapping = "select count(*) from holds a join holds b on a.unit = b.unit and a.booking < b.booking \
+                       and a.period && b.period join units on a.unit = units.unit where system = $1 and number = $2 \
+                       and a.state = 'held' and b.state = 'held'";
+    let client = pool.get().await.unwrap();
+    assert_eq!(client.query_one(overlapping, &[&item.system, &item.number]).await.unwrap().get::<_, i64>(0), 0);
+    let free = "select count(*) from units u where system = $1 and number = $2 and not exists \
+                (select from holds h where h.unit = u.unit and h.state = 'held' and h.period && tstzrange($3, $4))";
+    for ((from, to), answer) in wanted.iter().zip(&answers) {
+        if *answer != held() {
+            let row = client.query_one(free, &[&item.system, &item.number, &day(*from), &day(*to)]).await.unwrap();
+            assert_eq!(row.get::<_, i64>(0), 0, "refused although a unit is free from day {from} to {to}");
+        }
+    }
+    assert!(live_holds(&pool, &item).await >= i64::from(UNITS) * 4, "there was room for some in a row");
+}
+
+/// P5: what a recovery is told.
+#[tokio::test]
+async fn what_is_held_is_listed_page_by_page_and_looked_up_by_booking() {
+    let (pool, item) = (database("CATALOG"), item_of(2).await);
+    let (live, firm, gone, never) = (booking(), booking(), booking(), booking());
+    for one in [live, gone] {
+        hold(&pool, &wish(one, &item)).await.unwrap();
+    }
+    release(&pool, &Due::of(gone)).await.unwrap();
+    hold(&pool, &wish(firm, &item)).await.unwrap();
+    confirm(&pool, &Due::of(firm)).await.unwrap();
+
+    let mut listed = Vec::new();
+    let mut page = OpenAfter { after: None, seconds: 0 };
+    loop {
+        let claims = open(&pool, &page).await.unwrap().claims;
+        let Some(last) = claims.last() else { break };
+        page.after = Some(last.booking);
+        listed.extend(claims.iter().filter(|claim| claim.item.as_ref() == Some(&item)).map(|claim| claim.booking));
+    }
+    let mut expected = [live, firm];
+    expected.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, expected);
+    let young = open(&pool, &OpenAfter { after: None, seconds: 3600 }).await.unwrap().claims;
+    assert!(!young.iter().any(|claim| claim.booking == live), "too young to be looked for");
+
+    let seen = async |booking| look(&pool, &Due::of(booking)).await.unwrap();
+    let sight = seen(firm).await;
+    assert_eq!((sight.item, sight.confirmed, sight.released), (Some(item), true, false));
+    assert!(seen(gone).await.released && !seen(live).await.confirmed);
+    assert_eq!(seen(never).await, Sight::default());
 }
 
 /// P3: the database says so, whoever asks.

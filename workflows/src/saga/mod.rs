@@ -216,7 +216,11 @@ impl<B: Booking> Saga<B> {
                 }
                 granted
             }
-            Err(_unknown) => Err(Stop::NO_ANSWER),
+            Err(_unknown) => {
+                // Whoever cancelled was heard: that is the reason they are told.
+                self.stop_if_cancelled()?;
+                Err(Stop::NO_ANSWER)
+            }
         }
     }
 

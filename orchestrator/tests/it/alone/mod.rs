@@ -1,7 +1,9 @@
-//! Suites that stop things: each has a stack of its own, and runs alone (`make test` sees to that), so that what they
+//! Suites that stop or overload things: each has a stack of its own, and runs alone (`make test` sees to that), so that what they
 //! measure is theirs.
 
+mod capacity;
 mod degraded;
+mod gone;
 mod kills;
 mod outages;
 mod own_stack;

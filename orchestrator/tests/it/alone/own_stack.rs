@@ -1,4 +1,4 @@
-//! A stack of a test's own, whose parts can be stopped one by one.
+//! A stack of a test's own, whose parts can be stopped.
 
 use dev::{
     addresses::Addresses,
@@ -6,7 +6,7 @@ use dev::{
 };
 use std::path::PathBuf;
 
-/// A running stack, with each worker in a process of its own. Its folder goes with it, unless the test fails.
+/// A running stack, usually with each worker in a process of its own. Its folder goes with it, unless the test fails.
 pub struct OwnStack {
     pub stack: Stack,
     folder: PathBuf,
@@ -14,9 +14,13 @@ pub struct OwnStack {
 
 impl OwnStack {
     pub async fn start() -> Self {
+        Self::of(Part::APART).await
+    }
+
+    pub async fn of(parts: &[Part]) -> Self {
         let addresses = Addresses::free().unwrap();
         let folder = std::env::temp_dir().join(format!("holdfast-own-{}", addresses.postgres));
-        let stack = Stack::start(&folder, addresses, Part::APART, |_| {}).await.unwrap();
+        let stack = Stack::start(&folder, addresses, parts, |_| {}).await.unwrap();
         Self { stack, folder }
     }
 }

@@ -1,0 +1,228 @@
+//! `holdfast stuck` and `holdfast explain`: what an operator does from a terminal. It goes through the gateway like
+//! everybody else: `HOLDFAST_URL` says where that is, `HOLDFAST_TOKEN` who asks.
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use process::settings::{required_or, secret};
+use reqwest::{Client, Method, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use std::time::Duration;
+use uuid::Uuid;
+use workflows::booking::BookingId;
+
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// What to do about stuck bookings.
+#[derive(Subcommand)]
+pub enum Stuck {
+    /// Lists them, with what may be done about each.
+    List {
+        /// Which of them.
+        #[command(flatten)]
+        chosen: Chosen,
+    },
+    /// Asks again, now.
+    Retry(Move),
+    /// Asks all of them again: counts them first, and does it with --expected.
+    RetryAll {
+        /// Which of them.
+        #[command(flatten)]
+        chosen: Chosen,
+        /// How many that will be.
+        #[arg(long)]
+        expected: Option<u32>,
+        /// Why.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Says that it was done by hand: the worker looks there before it believes it.
+    Resolve {
+        /// What it is called where it was done, such as the provider's number of a refund.
+        #[arg(long)]
+        reference: String,
+        /// About which booking, and why.
+        #[command(flatten)]
+        what: Move,
+    },
+    /// Gives the money up.
+    WriteOff {
+        /// All that is at risk, in minor units.
+        #[arg(long)]
+        amount: u64,
+        /// About which booking, and why.
+        #[command(flatten)]
+        what: Move,
+    },
+    /// Goes on without it, where that leaves nothing behind.
+    Skip(Move),
+}
+
+/// Which stuck bookings.
+#[derive(Args)]
+pub struct Chosen {
+    /// Of this system.
+    #[arg(long)]
+    system: Option<String>,
+    /// At this step, such as payment.refund.
+    #[arg(long)]
+    step: Option<String>,
+    /// For this reason; `no_answer` where nobody gave one.
+    #[arg(long)]
+    cause: Option<String>,
+}
+
+/// A move.
+#[derive(Args)]
+pub struct Move {
+    /// Which booking.
+    booking: BookingId,
+    /// Why: it is kept with the move.
+    #[arg(long)]
+    reason: String,
+    /// Only says what it would do to money and unit.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Does what `holdfast stuck` was asked for, and gives back what to print.
+///
+/// # Errors
+/// When the gateway does not answer, or refuses.
+pub async fn stuck(wanted: Stuck) -> anyhow::Result<String> {
+    let gateway = Gateway::read()?;
+    match wanted {
+        Stuck::List { chosen } => {
+            let page = gateway.send(Method::GET, "/stuck", &chosen.query(), None).await?;
+            Ok(table(&page))
+        }
+        Stuck::RetryAll { chosen, expected: None, .. } => {
+            let query = [chosen.query(), vec![("dry_run", "true".to_owned())]].concat();
+            let found = gateway.send(Method::POST, "/stuck/retry", &query, None).await?;
+            Ok(format!("{} bookings. To retry them, add --expected and --reason.", found["count"]))
+        }
+        Stuck::RetryAll { chosen, expected, reason } => {
+            let body = json!({ "expected": expected, "reason": reason.context("--reason: expected a sentence")? });
+            let done = gateway.send(Method::POST, "/stuck/retry", &chosen.query(), Some(body)).await?;
+            Ok(format!("{} of {} bookings are asked for again.", done["retried"], done["count"]))
+        }
+        Stuck::Retry(what) => gateway.intervene("retry", what, json!({})).await,
+        Stuck::Skip(what) => gateway.intervene("skip", what, json!({})).await,
+        Stuck::Resolve { reference, what } => {
+            gateway.intervene("resolve", what, json!({ "reference": reference })).await
+        }
+        Stuck::WriteOff { amount, what } => gateway.intervene("write-off", what, json!({ "amount": amount })).await,
+    }
+}
+
+/// Tells the story of a booking.
+///
+/// # Errors
+/// When the gateway does not answer, or refuses.
+pub async fn explain(booking: BookingId) -> anyhow::Result<String> {
+    let story = Gateway::read()?.send(Method::GET, &format!("/bookings/{booking}/story"), &[], None).await?;
+    let text = |name: &str| story[name].as_str().unwrap_or_default().to_owned();
+    let lines = |name: &str| -> Vec<String> {
+        let lines = story[name].as_array().into_iter().flatten().filter_map(Value::as_str);
+        lines.map(|line| format!("  {line}")).collect()
+    };
+    let mut told = vec![text("about"), String::new(), "What happened:".to_owned()];
+    told.extend(lines("happened"));
+    told.extend([String::new(), text("now")]);
+    let may = lines("may");
+    if !may.is_empty() {
+        told.extend([String::new(), "What may be done:".to_owned()]);
+        told.extend(may);
+    }
+    Ok(told.join("\n"))
+}
+
+struct Gateway {
+    client: Client,
+    url: Url,
+    token: SecretString,
+}
+
+impl Gateway {
+    fn read() -> anyhow::Result<Self> {
+        Ok(Self {
+            client: Client::builder().timeout(ANSWER_MAX).build()?,
+            url: required_or("HOLDFAST_URL", "where the gateway is", "http://127.0.0.1:8080")?,
+            token: secret("HOLDFAST_TOKEN", "an operator's bearer token", 1)?,
+        })
+    }
+
+    async fn intervene(&self, kind: &str, what: Move, mut body: Value) -> anyhow::Result<String> {
+        let Move { booking, reason, dry_run } = what;
+        body["reason"] = json!(reason);
+        let query = if dry_run { vec![("dry_run", "true".to_owned())] } else { Vec::new() };
+        let answer = self.send(Method::POST, &format!("/stuck/{booking}/{kind}"), &query, Some(body)).await?;
+        if dry_run {
+            let amount = answer["amount"]["amount_minor"].as_i64().unwrap_or_default();
+            return Ok(format!("It would: money ({amount} minor units) {}, unit {}.", answer["money"], answer["hold"]));
+        }
+        let stage = answer["stage"].as_str().unwrap_or_default();
+        match answer["stuck"]["reason"].as_str() {
+            Some(reason) => Ok(format!("Heard. The booking is {stage}: {reason}.")),
+            None => Ok(format!("Heard. The booking is {stage}.")),
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
+        let url = self.url.join(path)?;
+        let mut request = self.client.request(method, url).bearer_auth(self.token.expose_secret()).query(query);
+        // A move that is sent again after a lost answer is the same move.
+        request = request.header("idempotency-key", Uuid::now_v7().to_string());
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.context("the gateway does not answer: is HOLDFAST_URL right?")?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if !status.is_success() {
+            let title = answer["detail"].as_str().or(answer["title"].as_str()).unwrap_or("no explanation");
+            bail!("{} ({status}): {title}", answer["code"].as_str().unwrap_or("refused"));
+        }
+        Ok(answer)
+    }
+}
+
+impl Chosen {
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let fields = [("system", &self.system), ("step", &self.step), ("cause", &self.cause)];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    }
+}
+
+fn table(page: &Value) -> String {
+    let bookings = page["bookings"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut lines = vec![format!("{} stuck", page["count"])];
+    for one in bookings {
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let stuck = &one["stuck"];
+        let risk = &stuck["at_risk"];
+        let risk = match risk["amount_minor"].as_i64() {
+            Some(amount) => format!("{amount} {}", text(&risk["currency"])),
+            None => "nothing".to_owned(),
+        };
+        let moves: Vec<_> = stuck["moves"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        lines.push(format!(
+            "{}  {}  {}  {}  for {} s, {} rounds  at risk: {risk}  may: {}",
+            text(&one["id"]),
+            text(&one["system"]),
+            text(&stuck["step"]),
+            stuck["reason"].as_str().unwrap_or("no_answer"),
+            one["age_seconds"],
+            one["attempts"],
+            moves.join(", "),
+        ));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,62 @@
+//! The matrix as a page: `docs/fault-matrix.md`.
+
+use super::{
+    pairs::{self, Stage},
+    steps::{self, Fault},
+};
+use std::{collections::BTreeMap, fmt::Write};
+use workflows::rental::Rental;
+
+const HEAD: &str = "# The fault matrix
+
+Every step, every undo and every step after the point of no return that the rental declares, with everything that can go wrong
+with it; and every two things that people and clocks may do to a rental, at every stage. Written by
+`orchestrator/tests/it/faults.rs`, which plays each case on the real stack and checks afterwards: our ledger is what the
+provider's books say, for the booking and for all of them together; its postings add up to zero; the book is held as long as
+the booking lives, and no longer; the board says what the saga knows; every announced stage was told once.
+
+A cell says how the booking ended. A dash is no case: an undo has no undo.
+
+| fault | how it comes about |
+|---|---|
+| refused | somebody else has the book; the card is declined; a worker says that it cannot be done for now |
+| error before effect | the worker fails twice before it does anything |
+| error after effect | the worker does it and reports a failure, twice |
+| timeout before effect | nobody answers within the limit, and nothing is done: for a step the saga turns back, for what must be done the next round asks again |
+| timeout after effect | it is done, and the answer comes when the limit has long passed |
+| answer lost | the provider does it and closes the connection without a reply; a worker's own database commits and the worker hears an error |
+| run twice at once | an attempt that Temporal has given up runs at the same time as the next one |
+| undo runs first | the step is on its way until its undo is done; then it arrives |
+| worker gone before, after effect | the completion never reaches Temporal, as when the worker is killed (`orchestrator/tests/it/alone/gone.rs` shows with `SIGKILL` that this is the same) |
+";
+
+pub fn page(endings: &BTreeMap<&str, &str>) -> String {
+    let ending = |name: String| endings.get(name.as_str()).copied().unwrap_or("-").to_owned();
+    let mut page = HEAD.to_owned();
+    let targets = steps::targets::<Rental>();
+
+    page.push_str("\n## Steps and undos of the rental\n\n| fault |");
+    for target in &targets {
+        write!(page, " {} |", target.name()).unwrap();
+    }
+    page.push_str("\n|---|");
+    page.push_str(&"---|".repeat(targets.len()));
+    for fault in Fault::ALL {
+        write!(page, "\n| {} |", fault.name()).unwrap();
+        for target in &targets {
+            write!(page, " {} |", ending(steps::name(*target, *fault))).unwrap();
+        }
+    }
+
+    page.push_str("\n\n## Cancellation, decision and deadline, in pairs\n\nWhat was answered to the first and to the second, and how the rental ended. A rental that nobody has decided on is cancelled in the end, and a lent book brought back.\n");
+    for stage in Stage::ALL {
+        write!(page, "\n### While it is {}\n\n| first, then | answers | ending |\n|---|---|---|\n", stage.name())
+            .unwrap();
+        for (first, second) in pairs::pairs(*stage) {
+            let cell = ending(pairs::name(*stage, first, second));
+            let (answers, ended) = cell.split_once(": ").unwrap_or(("-", &cell));
+            writeln!(page, "| {}, {} | {answers} | {ended} |", first.name(), second.name()).unwrap();
+        }
+    }
+    page
+}
