@@ -28,7 +28,7 @@ enum Which {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    logs::ended(run(Arguments::parse().worker).await)
+    logs::ended(Box::pin(run(Arguments::parse().worker)).await)
 }
 
 async fn run(wanted: Which) -> anyhow::Result<()> {

@@ -272,12 +272,15 @@ impl Rental {
 
     /// What an intervention would do.
     #[query(name = "foresee")]
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "the SDK hands a message over")]
     pub fn foresee(&self, _: &WorkflowContextView, action: Action) -> Foresight {
         self.progress.preview(&action).into()
     }
 
     /// Where the booking is, also when the board is behind.
     #[query(name = "state")]
+    #[must_use]
     pub fn state(&self, _: &WorkflowContextView) -> Snapshot {
         self.progress.snapshot()
     }

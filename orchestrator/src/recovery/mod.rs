@@ -21,7 +21,11 @@ use chrono::Utc;
 use futures::TryStreamExt;
 use moka::future::Cache;
 use serde_json::{Value, json};
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 use temporalio_client::{
     Client, NamespacedClient, UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecutionStatus as Status,
     WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowListOptions, WorkflowStartOptions,
@@ -43,8 +47,9 @@ use workflows::{
     saga::{self, Limits, Opening, Recovered},
 };
 
-/// How far the quick search looks back. What is older, the thorough one finds.
+/// How far the quick search looks back, and how far the first one of a process does: nobody may have looked for long.
 const LOOK_BACK: Duration = Duration::from_mins(15);
+const LOOK_BACK_FIRST: Duration = Duration::from_hours(24 * 7);
 /// How many ended sagas one quick search looks at, newest first.
 const ENDED_MAX: usize = 1_000;
 /// How many workflow ids fit into one query.
@@ -59,6 +64,7 @@ pub(crate) struct Recovery {
     limits: Limits,
     /// Runs that have been dealt with: the quick search sees them again and again.
     seen: Cache<String, ()>,
+    has_looked: AtomicBool,
 }
 
 /// A saga that ended before its booking.
@@ -75,11 +81,12 @@ struct Lost<'lost> {
 impl Recovery {
     pub(crate) fn new(temporal: Client, board: Board, limits: Limits) -> Self {
         let seen = Cache::builder().max_capacity(100_000).time_to_live(2 * LOOK_BACK).build();
-        Self { temporal, board, limits, seen }
+        Self { temporal, board, limits, seen, has_looked: AtomicBool::new(false) }
     }
 
     async fn recover_ended(&self) -> anyhow::Result<u32> {
-        let since = (Utc::now() - LOOK_BACK).to_rfc3339();
+        let look_back = if self.has_looked.load(Ordering::Relaxed) { LOOK_BACK } else { LOOK_BACK_FIRST };
+        let since = (Utc::now() - look_back).to_rfc3339();
         let kinds: Vec<_> = host::SAGAS.iter().map(|kind| format!("'{}'", kind.workflow)).collect();
         let query = format!(
             "WorkflowType in ({}) and ExecutionStatus in ('Terminated', 'TimedOut', 'Failed', 'Canceled') \
@@ -99,6 +106,7 @@ impl Recovery {
             }
             self.seen.insert(run.run_id().to_owned(), ()).await;
         }
+        self.has_looked.store(true, Ordering::Relaxed);
         Ok(recovered)
     }
 

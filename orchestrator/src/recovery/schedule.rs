@@ -37,7 +37,7 @@ impl Settings {
     pub fn read() -> Result<Self, process::settings::Error> {
         use process::settings::seconds_or;
         Ok(Self {
-            every: seconds_or("HOLDFAST_RECOVERY_SECONDS", Duration::from_secs(10))?,
+            every: seconds_or("HOLDFAST_RECOVERY_SECONDS", Duration::from_secs(15))?,
             sweep_every: seconds_or("HOLDFAST_RECOVERY_SWEEP_SECONDS", Duration::from_mins(5))?,
             age: seconds_or("HOLDFAST_RECOVERY_AGE_SECONDS", Duration::from_mins(1))?,
         })
@@ -71,8 +71,12 @@ pub async fn schedule(temporal: &Client, settings: Settings) -> anyhow::Result<(
         let set = move |schedule: &mut ScheduleUpdate| {
             schedule.set_action(action).set_spec(spec).set_catchup_window(CATCH_UP);
         };
-        let set = temporal.get_schedule_handle(id).update(set, RpcOptions::default()).await;
-        set.context("the schedule of the recovery")?;
+        match temporal.get_schedule_handle(id).update(set, RpcOptions::default()).await {
+            Ok(()) => {}
+            // Another orchestrator that starts at this moment sets the same.
+            Err(ScheduleError::Rpc(status)) if status.code() == Code::FailedPrecondition => {}
+            Err(error) => return Err(error).context("the schedule of the recovery"),
+        }
     }
     Ok(())
 }

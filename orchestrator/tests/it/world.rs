@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 use temporalio_client::{
@@ -22,7 +23,7 @@ use temporalio_client::{
 };
 use temporalio_common::data_converters::RawValue;
 use tokio::{
-    sync::OnceCell,
+    sync::{Mutex, OnceCell},
     time::{Instant, interval, timeout},
 };
 use uuid::Uuid;
@@ -46,7 +47,7 @@ pub struct World {
     auth: Auth,
     faults: Option<u16>,
     temporal: OnceCell<Temporal>,
-    database: OnceCell<tokio_postgres::Client>,
+    database: Mutex<Option<Arc<tokio_postgres::Client>>>,
     /// Keeps the catalogue and decides.
     pub librarian: Person,
     /// Rents books.
@@ -134,7 +135,7 @@ impl World {
             auth,
             faults: addresses.faults,
             temporal: OnceCell::new(),
-            database: OnceCell::new(),
+            database: Mutex::default(),
             librarian,
             member,
             operator,
@@ -368,14 +369,18 @@ impl World {
     // The books.
 
     /// The administrator's connection.
-    pub async fn database(&self) -> &tokio_postgres::Client {
-        let connect = || async {
-            let url = self.setting("HOLDFAST_ADMIN_DATABASE_URL");
-            let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
-            tokio::spawn(connection);
-            client
-        };
-        self.database.get_or_init(connect).await
+    pub async fn database(&self) -> Arc<tokio_postgres::Client> {
+        let mut known = self.database.lock().await;
+        match known.as_ref().filter(|client| !client.is_closed()) {
+            Some(client) => client.clone(),
+            // The first, or Postgres has been away.
+            None => {
+                let url = self.setting("HOLDFAST_ADMIN_DATABASE_URL");
+                let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+                tokio::spawn(connection);
+                known.insert(Arc::new(client)).clone()
+            }
+        }
     }
 
     /// The promises, for one booking that has settled: what we have agrees with what the provider has, an item is held

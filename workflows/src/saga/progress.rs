@@ -136,6 +136,8 @@ impl Progress {
     #[must_use]
     pub fn new(opening: &Opening) -> Self {
         let row = opening.recovered.as_ref().and_then(|recovered| recovered.row.clone());
+        // Nobody is waited for before the new saga says so.
+        let row = row.map(|row| Row { waiting_for: None, deadline_at: None, ..row });
         Self {
             opening: opening.clone(),
             row: row.unwrap_or_else(|| opening.row()),

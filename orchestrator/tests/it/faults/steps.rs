@@ -185,7 +185,7 @@ impl StepCase {
             (Fault::ErrorBefore, _) => (twice, Kind::FailBefore),
             (Fault::ErrorAfter, _) => (twice, Kind::FailAfter),
             (Fault::TimeoutBefore, Place::Step) => (always, Kind::GoneBefore),
-            (Fault::TimeoutBefore, _) | (Fault::WorkerGoneBefore, _) => (once, Kind::GoneBefore),
+            (Fault::TimeoutBefore | Fault::WorkerGoneBefore, _) => (once, Kind::GoneBefore),
             (Fault::TimeoutAfter, Place::Step) => (always, Kind::HoldAfter),
             (Fault::TimeoutAfter, _) => (once, Kind::HoldAfter),
             (Fault::AnswerLost, _) if self.is_about_money() => return world.fault(self.reply_lost()).await,
