@@ -42,6 +42,21 @@ async fn a_refund_made_by_hand_counts_once_the_providers_books_say_so() {
     assert_eq!((&audit[1]["after"]["reason"], &audit[0]["after"]), (&json!("not_refunded_at_provider"), &Value::Null));
 }
 
+/// What an operator said counts once: after that the refund is asked for as before.
+#[tokio::test]
+async fn a_resolve_that_is_not_believed_does_not_stand_in_the_way_of_the_refund() {
+    let world = World::new();
+    let (_, id) = world.stuck().await;
+    let resolve = json!({ "reason": "I think it was", "reference": "re_1" });
+    let reply = world.intervene(&id, "resolve", resolve).await.assert_status(200);
+    assert_eq!(reply.body["stuck"]["reason"], "not_refunded_at_provider");
+
+    world.no_faults().await;
+
+    assert!(world.ended(&id).await["times"]["refunded"].is_string());
+    world.assert_promises(&id).await;
+}
+
 #[tokio::test]
 async fn a_write_off_needs_the_whole_amount_frees_the_book_and_is_in_the_ledger() {
     let world = World::new();

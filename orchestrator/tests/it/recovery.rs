@@ -164,31 +164,75 @@ async fn a_rental_terminated_between_two_steps_after_its_point_of_no_return_is_c
     world.assert_promises(&approved).await;
 }
 
+/// As if the board had been away from the first moment on.
+async fn forget_row(world: &World, id: &str) {
+    for table in ["bookings", "history"] {
+        let forget = format!("delete from board.{table} where booking = $1");
+        world.database().await.execute(&forget, &[&id.parse::<Uuid>().unwrap()]).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_rental_whose_workflow_was_deleted_is_recovered_from_what_is_held_and_charged() {
     let world = World::new();
-    let (book, other, third) = (world.book().await, world.book().await, world.book().await);
-    let (paid, lent, unknown) = (world.paid(book).await, world.lent(other).await, world.paid(third).await);
-    // As if the board had been away from the first moment on.
-    for table in ["bookings", "history"] {
-        let forget = format!("delete from board.{table} where booking = $1");
-        world.database().await.execute(&forget, &[&unknown.parse::<Uuid>().unwrap()]).await.unwrap();
-    }
+    let (paid, lent) = (world.paid(world.book().await).await, world.lent(world.book().await).await);
     let version = world.booking(&lent).await["version"].as_i64().unwrap();
 
-    for id in [&paid, &lent, &unknown] {
+    for id in [&paid, &lent] {
         delete(&world, id).await;
     }
 
     assert_eq!(world.ended(&paid).await["reason"], "interrupted");
     world.assert_promises(&paid).await;
-    let row = world.ended(&unknown).await;
-    assert_eq!((&row["reason"], &row["item"]), (&json!("interrupted"), &json!(third)));
-    world.assert_agrees(&unknown).await;
-    assert_eq!(world.book_status(third).await, "POSSIBLE");
     world.until(&lent, "carried on", |booking| booking["version"].as_i64() > Some(version)).await;
     world.bring_back(&lent).await.assert_status(200);
     world.assert_promises(&lent).await;
+}
+
+/// All that is left is what the workers have written down: that tells which book it was, and whether it was lent.
+#[tokio::test]
+async fn a_deleted_rental_that_the_board_never_knew_is_recovered_and_gets_its_row() {
+    let world = World::new();
+    let (book, other) = (world.book().await, world.book().await);
+    let (paid, lent) = (world.paid(book).await, world.lent(other).await);
+    world
+        .eventually("firm", async || world.hold_state(&lent).await, |state| state.as_deref() == Some("confirmed"))
+        .await;
+
+    for id in [&paid, &lent] {
+        forget_row(&world, id).await;
+        delete(&world, id).await;
+    }
+
+    let row = world.ended(&paid).await;
+    assert_eq!(
+        (&row["reason"], &row["item"], &row["item_name"]),
+        (&json!("interrupted"), &json!(book), &json!("Hello, JAVA"))
+    );
+    world.assert_agrees(&paid).await;
+    assert_eq!(world.book_status(book).await, "POSSIBLE");
+    let row = world.until(&lent, "carried on", at("approved")).await;
+    assert_eq!(
+        (&row["item"], &row["version"], &row["price"]["amount_minor"]),
+        (&json!(other), &json!(1), &json!(3000))
+    );
+    assert_eq!(world.hold_state(&lent).await.as_deref(), Some("confirmed"));
+}
+
+/// The thorough search looks at a charge until it is earned, and not for ever.
+#[tokio::test]
+async fn the_charge_of_a_completed_rental_is_taken_off_the_list_of_what_is_open() {
+    let world = World::new();
+    let open = world.paid(world.book().await).await;
+    let completed = world.lent(world.book().await).await;
+    world.bring_back(&completed).await.assert_status(200);
+
+    let kept = async |id: &str| -> bool {
+        let query = "select kept_at is not null from payment.charges where booking = $1";
+        world.database().await.query_one(query, &[&id.parse::<Uuid>().unwrap()]).await.unwrap().get(0)
+    };
+    world.eventually("kept", async || kept(&completed).await, |kept| *kept).await;
+    assert!(!kept(&open).await, "a booking that has not ended may still have to give it back");
 }
 
 /// Searches at the same time, and the customer's own repeat of the request: one saga, one refund, and no version more than

@@ -227,7 +227,10 @@ impl Ledger {
     }
 
     /// Keeps the contract [`workflows::contracts::payment::Open`].
-    pub(super) async fn open_charges(&self, page: &OpenAfter) -> Result<Claims, Error> {
+    ///
+    /// # Errors
+    /// [`Error`]: not known yet.
+    pub async fn open_charges(&self, page: &OpenAfter) -> Result<Claims, Error> {
         let client = self.pool.get().await?;
         let select = client
             .prepare_cached(
@@ -248,7 +251,10 @@ impl Ledger {
     }
 
     /// Keeps the contract [`workflows::contracts::payment::Keep`].
-    pub(super) async fn keep(&self, completed: &[BookingId]) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error`]: not known yet.
+    pub async fn keep(&self, completed: &[BookingId]) -> Result<(), Error> {
         let bookings: Vec<Uuid> = completed.iter().map(|booking| booking.0).collect();
         let client = self.pool.get().await?;
         let keep =

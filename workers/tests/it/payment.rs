@@ -15,8 +15,9 @@ use workers::payment::{
 use workflows::{
     booking::BookingId,
     contracts::{
-        Due, Settled,
+        ByHand, Due, Settled,
         payment::{ChargeAnswer, ChargeRequest},
+        recovery::OpenAfter,
     },
 };
 
@@ -305,4 +306,97 @@ async fn the_ledger_refuses_one_sided_and_changed_postings() {
     }
 
     assert_eq!(kept(booking).await, 3000);
+}
+
+/// An operator's word, at the worker itself: whatever the saga lets through, money is not lost here.
+#[tokio::test]
+async fn a_refund_by_hand_is_looked_up_and_a_write_off_is_exact_and_final() {
+    let (desk, process) = desk().await;
+    let (first, second) = (booking(), booking());
+    for one in [first, second] {
+        desk.charge(&request(one)).await.unwrap();
+    }
+    let by_hand = |booking, by_hand| Due { booking, by_hand: Some(by_hand) };
+    let resolved = |booking| by_hand(booking, ByHand::Resolved { reference: "re_1".to_owned() });
+    let written_off = |booking, amount| by_hand(booking, ByHand::WrittenOff { amount: won(amount) });
+    let refused = |reason: &str| Settled::Refused { reason: reason.to_owned() };
+
+    assert_eq!(desk.refund(&resolved(first)).await.unwrap(), refused("not_refunded_at_provider"));
+    assert_eq!(desk.refund(&written_off(first, 2999)).await.unwrap(), refused("amount_differs"));
+    assert_eq!(kept(first).await, 3000, "nothing has happened");
+    assert_eq!(desk.refund(&written_off(first, 3000)).await.unwrap(), Settled::Done);
+    assert_eq!(desk.refund(&written_off(first, 3000)).await.unwrap(), Settled::Done, "a repeat");
+    assert_eq!(desk.refund(&Due::of(first)).await.unwrap(), Settled::Nothing, "given up is given up");
+    assert_eq!((kept(first).await, provider_kept(&process).await.0), (0, 6000), "the provider still has it");
+
+    // It went back while somebody was about to give it up.
+    assert_eq!(desk.refund(&Due::of(second)).await.unwrap(), Settled::Done);
+    assert_eq!(desk.refund(&written_off(second, 3000)).await.unwrap(), refused("refunded_meanwhile"));
+    assert_eq!(desk.refund(&resolved(second)).await.unwrap(), Settled::Done);
+    // Nobody was ever charged: there is nothing to give up.
+    assert_eq!(desk.refund(&written_off(booking(), 3000)).await.unwrap(), Settled::Nothing);
+}
+
+/// The refund was on its way when somebody gave the money up, and then it went through: it is written back.
+#[tokio::test]
+async fn a_write_off_that_is_overtaken_by_its_refund_is_written_back() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+    desk.charge(&request(booking)).await.unwrap();
+    let slow = Fault { operation: Some(Operation::Refund), delay_ms: Some((600, 600)), ..Fault::default() };
+    process.fault(slow).await;
+    let write_off = Due { booking, by_hand: Some(ByHand::WrittenOff { amount: won(3000) }) };
+
+    let due = Due::of(booking);
+    let both = async {
+        tokio::join!(desk.refund(&due), async {
+            while state(booking).await != "refunding" {
+                tokio::task::yield_now().await;
+            }
+            desk.refund(&write_off).await
+        })
+    };
+    let (refund, given_up) = tokio::time::timeout(Duration::from_secs(30), both).await.expect("both are answered");
+
+    assert_eq!((refund.unwrap(), given_up.unwrap()), (Settled::Done, Settled::Done));
+    assert_eq!((state(booking).await.as_str(), kept(booking).await), ("refunded", 0));
+    let query =
+        "select coalesce(sum(amount_minor), 0)::bigint from postings where booking = $1 and account = 'written_off'";
+    let client = database("PAYMENT").get().await.unwrap();
+    assert_eq!(client.query_one(query, &[&booking.0]).await.unwrap().get::<_, i64>(0), 0);
+    assert_eq!(provider_kept(&process).await, (0, 1));
+}
+
+/// P5: what a recovery is told.
+#[tokio::test]
+async fn open_charges_are_listed_until_they_are_given_back_or_earned() {
+    let (desk, _process) = desk().await;
+    let (open, earned, back) = (booking(), booking(), booking());
+    for one in [open, earned, back] {
+        desk.charge(&request(one)).await.unwrap();
+    }
+    desk.refund(&Due::of(back)).await.unwrap();
+    let listed = async || {
+        let mut page = OpenAfter { after: None, seconds: 0 };
+        let mut found = Vec::new();
+        loop {
+            let claims = desk.ledger.open_charges(&page).await.unwrap().claims;
+            let Some(last) = claims.last() else { return found };
+            page.after = Some(last.booking);
+            found.extend(claims.into_iter().filter(|claim| [open, earned, back].contains(&claim.booking)));
+        }
+    };
+
+    let mut bookings: Vec<_> = listed().await.iter().map(|claim| claim.booking).collect();
+    bookings.sort_unstable();
+    let mut expected = [open, earned];
+    expected.sort_unstable();
+    assert_eq!(bookings, expected);
+    desk.ledger.keep(&[earned, back]).await.unwrap();
+
+    let left = listed().await;
+    assert_eq!(left.iter().map(|claim| claim.booking).collect::<Vec<_>>(), [open]);
+    assert_eq!(left[0].customer.as_ref().map(|customer| customer.as_str()), Some("c"));
+    let young = desk.ledger.open_charges(&OpenAfter { after: None, seconds: 3600 }).await.unwrap().claims;
+    assert!(!young.iter().any(|claim| claim.booking == open), "too young to be looked for");
 }
