@@ -8,7 +8,6 @@ use reqwest::{Client, Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::time::Duration;
-use uuid::Uuid;
 use workflows::booking::BookingId;
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -99,7 +98,10 @@ pub async fn stuck(wanted: Stuck) -> anyhow::Result<String> {
         Stuck::RetryAll { chosen, expected: None, .. } => {
             let query = [chosen.query(), vec![("dry_run", "true".to_owned())]].concat();
             let found = gateway.send(Method::POST, "/stuck/retry", &query, None).await?;
-            Ok(format!("{} bookings. To retry them, add --expected and --reason.", found["count"]))
+            Ok(format!(
+                "Bookings found: {}. To retry them, add --expected and --reason; at most {} at a time.",
+                found["count"], found["at_once_max"]
+            ))
         }
         Stuck::RetryAll { chosen, expected, reason } => {
             let body = json!({ "expected": expected, "reason": reason.context("--reason: expected a sentence")? });
@@ -162,10 +164,13 @@ impl Gateway {
             return Ok(format!("It would: money ({amount} minor units) {}, unit {}.", answer["money"], answer["hold"]));
         }
         let stage = answer["stage"].as_str().unwrap_or_default();
-        match answer["stuck"]["reason"].as_str() {
-            Some(reason) => Ok(format!("Heard. The booking is {stage}: {reason}.")),
-            None => Ok(format!("Heard. The booking is {stage}.")),
-        }
+        let outcome = &answer["outcome"];
+        let came = match (outcome["outcome"].as_str(), outcome["reason"].as_str()) {
+            (Some(outcome), Some(reason)) => format!("{outcome}, because: {reason}"),
+            (Some(outcome), None) => outcome.to_owned(),
+            (None, _) => "heard, its outcome is not known yet".to_owned(),
+        };
+        Ok(format!("{came}. The booking is {stage}."))
     }
 
     async fn send(
@@ -175,10 +180,8 @@ impl Gateway {
         query: &[(&str, String)],
         body: Option<Value>,
     ) -> anyhow::Result<Value> {
-        let url = self.url.join(path)?;
+        let url = format!("{}{path}", self.url.as_str().trim_end_matches('/'));
         let mut request = self.client.request(method, url).bearer_auth(self.token.expose_secret()).query(query);
-        // A move that is sent again after a lost answer is the same move.
-        request = request.header("idempotency-key", Uuid::now_v7().to_string());
         if let Some(body) = &body {
             request = request.json(body);
         }

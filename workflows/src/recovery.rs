@@ -1,7 +1,7 @@
 //! Recovery: what looks for bookings whose saga has ended before them, and has them taken over.
 //!
-//! Two searches, each run by a schedule. One asks Temporal for sagas that ended as they should not: it is quick. The other
-//! goes through what is held and charged, and finds also those that Temporal has forgotten: it is thorough. A booking is
+//! Two kinds of search, run by schedules. One asks Temporal for sagas that ended as they should not: it is quick. The other
+//! goes through what is on the board, held and charged, and finds also those that Temporal has forgotten: it is thorough. A booking is
 //! taken over by a new saga under the *same workflow id* ([`crate::saga::Recovered`]), so Temporal itself keeps two from
 //! running at the same time, and a search that finds a booking twice changes nothing.
 
@@ -12,7 +12,7 @@
 
 use crate::{
     booking::BookingId,
-    contracts::{Contract, catalog, payment, recovery},
+    contracts::{Contract, board, catalog, payment, recovery},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -32,6 +32,8 @@ const PAGES_MAX: usize = 100;
 pub enum Search {
     /// Among the sagas that ended of late.
     Ended,
+    /// Among the bookings on the board that have not ended.
+    Rows(Place),
     /// Among the units that are held.
     Holds(Place),
     /// Among the charges that are open.
@@ -75,12 +77,15 @@ impl Sweep {
                     let ended = recovery::RecoverEnded;
                     return Ok(ctx.execute_activity(ended, (), options::<recovery::RecoverEnded>()).await?);
                 }
-                Search::Holds(place) | Search::Charges(place) => place,
+                Search::Rows(place) | Search::Holds(place) | Search::Charges(place) => place,
             };
             let page = recovery::OpenAfter { after: place.after, seconds: place.seconds };
             let open = match ctx.state(|sweep| sweep.search) {
+                Search::Rows(_) => ctx.execute_activity(board::Open, page, options::<board::Open>()).await?,
                 Search::Charges(_) => ctx.execute_activity(payment::Open, page, options::<payment::Open>()).await?,
-                _ => ctx.execute_activity(catalog::Open, page, options::<catalog::Open>()).await?,
+                Search::Ended | Search::Holds(_) => {
+                    ctx.execute_activity(catalog::Open, page, options::<catalog::Open>()).await?
+                }
             };
             let Some(last) = open.claims.last() else { return Ok(recovered) };
             place.after = Some(last.booking);

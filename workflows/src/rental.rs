@@ -188,6 +188,7 @@ impl RentalRequest {
         catalog::HoldRequest {
             booking: opening.booking,
             workflow: opening.workflow_id(),
+            customer: Some(opening.customer.clone()),
             item: opening.item.clone(),
             period: None,
         }

@@ -5,7 +5,10 @@ use super::Board;
 use std::sync::Arc;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
-use workflows::contracts::board::{Publish, Rows};
+use workflows::contracts::{
+    board::{Open, Publish, Rows},
+    recovery::{Claims, OpenAfter},
+};
 
 pub(crate) struct Activities {
     pub(crate) board: Board,
@@ -14,7 +17,12 @@ pub(crate) struct Activities {
 #[activities]
 impl Activities {
     #[activity(definition = Publish)]
-    async fn publish(self: Arc<Self>, _: ActivityContext, rows: Rows) -> Result<(), ActivityError> {
+    async fn publish(self: Arc<Self>, _: ActivityContext, rows: Rows) -> Result<Option<i32>, ActivityError> {
         Ok(self.board.publish(&rows).await?)
+    }
+
+    #[activity(definition = Open)]
+    async fn open(self: Arc<Self>, _: ActivityContext, page: OpenAfter) -> Result<Claims, ActivityError> {
+        Ok(self.board.open_bookings(&page).await?)
     }
 }

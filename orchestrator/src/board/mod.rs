@@ -8,6 +8,7 @@ mod feed;
 mod rows;
 
 pub(crate) use activities::Activities;
+pub(crate) use rows::details;
 pub use rows::{Change, Filter, Intervention, Interventions, Page};
 
 use deadpool_postgres::{Pool, PoolError};
@@ -19,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use workflows::{
     booking::{BookingId, Row},
-    contracts::board::Rows,
+    contracts::{
+        board::Rows,
+        recovery::{Claims, OpenAfter},
+    },
 };
 
 mod embedded {
@@ -76,16 +80,25 @@ impl Board {
         Ok(Self { pool: process::postgres::pool(url)?, feed })
     }
 
-    /// Writes what a booking has not seen acknowledged, and wakes whoever waits for it.
+    /// Writes what a booking has not seen acknowledged, and wakes whoever waits for it. Gives back the version the board has
+    /// where that is higher than what it was told.
     ///
     /// # Errors
     /// [`Error`]: it is not known whether they were written.
-    pub async fn publish(&self, news: &Rows) -> Result<(), Error> {
-        rows::publish(&self.pool, news).await?;
+    pub async fn publish(&self, news: &Rows) -> Result<Option<i32>, Error> {
+        let newer = rows::publish(&self.pool, news).await?;
         if let Some(row) = news.rows.last() {
             self.feed.wake(row.booking);
         }
-        Ok(())
+        Ok(newer)
+    }
+
+    /// Lists the bookings that have not ended, page by page.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn open_bookings(&self, page: &OpenAfter) -> Result<Claims, Error> {
+        rows::open(&self.pool, page).await
     }
 
     /// The row of a booking.

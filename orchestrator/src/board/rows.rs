@@ -11,12 +11,17 @@ use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 use workflows::{
     booking::{BookingId, Ending, Item, Party, Row, Stuck},
-    contracts::board::Rows,
+    contracts::{
+        board::Rows,
+        recovery::{Claim, Claims, OpenAfter},
+    },
     money::Money,
     saga::{Action, Audit},
 };
 
 const CHANGES_MAX: i64 = 100;
+/// How much of what is open is listed at once.
+const OPEN_PAGE: i64 = 500;
 
 /// Which bookings to list.
 #[derive(Clone, Debug, Default)]
@@ -57,10 +62,12 @@ impl Filter {
 }
 
 /// Which interventions to list, newest first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Interventions {
     /// Of this booking.
     pub booking: Option<BookingId>,
+    /// By this operator, under this key.
+    pub said: Option<(String, String)>,
     /// Before this place in the list.
     pub before: Option<i64>,
     /// How many at most.
@@ -74,8 +81,10 @@ pub struct Intervention {
     pub place: i64,
     /// To which booking.
     pub booking: BookingId,
-    /// When it was carried out.
+    /// When it was taken up.
     pub at: DateTime<Utc>,
+    /// About which step.
+    pub step: String,
     /// Who.
     pub by: String,
     /// The move.
@@ -90,6 +99,8 @@ pub struct Intervention {
     pub details: Value,
     /// What was open before.
     pub before: Option<Value>,
+    /// What came of it; not known yet when absent.
+    pub outcome: Option<Value>,
     /// What was open after.
     pub after: Option<Value>,
 }
@@ -156,11 +167,13 @@ const PUBLISH: &str = "
             at = excluded.at
         where bookings.version < excluded.version and bookings.ending is null
     ), recorded as (
-        insert into interventions (booking, version, number, at, by, move, reason, key, details, before, after)
+        insert into interventions as known
+            (booking, version, number, at, step, by, move, reason, key, details, before, outcome, after)
         select * from jsonb_to_recordset($3) as a (
-            booking uuid, version integer, number integer, at timestamptz, by text, move text, reason text, key text,
-            details jsonb, before jsonb, after jsonb)
-        on conflict do nothing
+            booking uuid, version integer, number integer, at timestamptz, step text, by text, move text, reason text,
+            key text, details jsonb, before jsonb, outcome jsonb, after jsonb)
+        on conflict (booking, version, number) do update set outcome = excluded.outcome, after = excluded.after
+        where known.outcome is null and excluded.outcome is not null
     )
     select t.system, t.stage, t.ending, t.reason, earlier.stage as earlier_stage,
         extract(epoch from t.at - earlier.at)::float8 as seconds, pg_notify($2, t.booking::text)
@@ -176,7 +189,7 @@ const COLUMNS: &str = "booking, version, appeared, system, stage, ending, reason
 
 const CHANGE: &str = "seq, booking, version, system, stage, ending, reason, waiting_for, at";
 
-const INTERVENTION: &str = "booking, appeared, at, by, move, reason, key, details, before, after";
+const INTERVENTION: &str = "booking, appeared, at, step, by, move, reason, key, details, before, outcome, after";
 
 // What a page of bookings is chosen by; $1 to $8.
 const CHOSEN: &str = "($1::text is null or system = $1) and ($2::text is null or stage = $2) \
@@ -184,15 +197,25 @@ const CHOSEN: &str = "($1::text is null or system = $1) and ($2::text is null or
     and ($5::bigint is null or item = $5) and ($6::text is null or stuck->>'step' = $6) \
     and ($7::text is null or coalesce(stuck->>'reason', 'no_answer') = $7) and ($8::bigint is null or appeared < $8)";
 
-pub(super) async fn publish(pool: &Pool, news: &Rows) -> Result<(), Error> {
+pub(super) async fn publish(pool: &Pool, news: &Rows) -> Result<Option<i32>, Error> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(PUBLISH).await?;
     let rows: Vec<Value> = news.rows.iter().map(record).collect();
-    let audits: Vec<Value> = news.audits.iter().map(record_audit).collect();
-    for new in client.query(&statement, &[&Json(rows), &CHANNEL, &Json(audits)]).await? {
-        count(&new);
+    // Of an intervention and its outcome the outcome says all: one statement changes a record once.
+    let audits: BTreeMap<_, _> = news.audits.iter().map(|audit| ((audit.version, audit.number), audit)).collect();
+    let audits: Vec<Value> = audits.into_values().map(record_audit).collect();
+    let new = client.query(&statement, &[&Json(rows), &CHANNEL, &Json(audits)]).await?;
+    for new in &new {
+        count(new);
     }
-    Ok(())
+    match news.rows.last() {
+        Some(last) if new.is_empty() => {
+            let known =
+                client.prepare_cached("select version from bookings where booking = $1 and version > $2").await?;
+            Ok(client.query_opt(&known, &[&last.booking.0, &last.version]).await?.map(|row| row.get(0)))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Counts a version when it is written, once, however often it is published.
@@ -224,6 +247,28 @@ pub(super) async fn holders(pool: &Pool, system: &str, items: &[i64]) -> Result<
         ))
         .await?;
     client.query(&select, &[&system, &items]).await?.iter().map(read).collect()
+}
+
+pub(super) async fn open(pool: &Pool, page: &OpenAfter) -> Result<Claims, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(
+            "select booking, system, customer, item from bookings where ending is null \
+             and at < now() - make_interval(secs => $2) and ($1::uuid is null or booking > $1) order by booking limit $3",
+        )
+        .await?;
+    let after = page.after.map(|booking| booking.0);
+    let rows = client.query(&select, &[&after, &f64::from(page.seconds), &OPEN_PAGE]).await?;
+    let claim = |row: &tokio_postgres::Row| {
+        let (booking, system): (Uuid, String) = (row.get("booking"), row.get("system"));
+        Claim {
+            booking: BookingId(booking),
+            workflow: format!("{system}/{booking}"),
+            customer: row.get::<_, &str>("customer").parse().ok(),
+            item: Some(Item { system, number: row.get("item") }),
+        }
+    };
+    Ok(Claims { claims: rows.iter().map(claim).collect() })
 }
 
 pub(super) async fn held_by_others(
@@ -277,21 +322,25 @@ pub(super) async fn interventions(pool: &Pool, wanted: &Interventions) -> Result
     let select = client
         .prepare_cached(&format!(
             "select {INTERVENTION} from interventions where ($1::uuid is null or booking = $1) \
-             and ($2::bigint is null or appeared < $2) order by appeared desc limit $3"
+             and ($2::bigint is null or appeared < $2) and ($3::text is null or (by, key) = ($3, $4)) \
+             order by appeared desc limit $5"
         ))
         .await?;
     let booking = wanted.booking.map(|booking| booking.0);
-    let rows = client.query(&select, &[&booking, &wanted.before, &wanted.limit]).await?;
+    let (by, key) = wanted.said.clone().unzip();
+    let rows = client.query(&select, &[&booking, &wanted.before, &by, &key, &wanted.limit]).await?;
     let intervention = |row: &tokio_postgres::Row| Intervention {
         place: row.get("appeared"),
         booking: BookingId(row.get("booking")),
         at: row.get("at"),
+        step: row.get("step"),
         by: row.get("by"),
         action: row.get("move"),
         reason: row.get("reason"),
         key: row.get("key"),
         details: row.get("details"),
         before: row.get("before"),
+        outcome: row.get("outcome"),
         after: row.get("after"),
     };
     Ok(rows.iter().map(intervention).collect())
@@ -333,17 +382,21 @@ fn record(row: &Row) -> Value {
 }
 
 fn record_audit(audit: &Audit) -> Value {
-    let Audit { booking, number, version, at, intervention, before, after } = audit;
-    let details = match &intervention.action {
+    let Audit { booking, number, version, at, step, intervention, before, outcome, after } = audit;
+    serde_json::json!({
+        "booking": booking, "number": number, "version": version, "at": at, "step": step, "by": intervention.by,
+        "move": intervention.action.kind().as_str(), "reason": intervention.reason, "key": intervention.key,
+        "details": details(&intervention.action), "before": before, "outcome": outcome, "after": after,
+    })
+}
+
+/// What is particular to a move.
+pub(crate) fn details(action: &Action) -> Value {
+    match action {
         Action::Retry | Action::Skip => serde_json::json!({}),
         Action::Resolve { reference } => serde_json::json!({ "reference": reference }),
         Action::WriteOff { amount } => serde_json::json!({ "amount": amount }),
-    };
-    serde_json::json!({
-        "booking": booking, "number": number, "version": version, "at": at, "by": intervention.by,
-        "move": intervention.action.kind().as_str(), "reason": intervention.reason, "key": intervention.key,
-        "details": details, "before": before, "after": after,
-    })
+    }
 }
 
 fn read(row: &tokio_postgres::Row) -> Result<Row, Error> {

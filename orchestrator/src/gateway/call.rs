@@ -89,6 +89,17 @@ impl Call {
         key.to_str().ok().filter(plain).ok_or_else(wrong).map(Some)
     }
 
+    /// Refuses a query that means nothing here, where a misspelt one would do harm.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] for the first that is not among the known ones.
+    pub fn only_query(&self, known: &[&str]) -> Result<(), Problem> {
+        match self.query.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(Problem::field(name, &format!("no such parameter, only {}", known.join(", ")))),
+        }
+    }
+
     /// Some text of the query.
     ///
     /// # Errors

@@ -76,6 +76,8 @@ codes! {
     NotStuck = "not_stuck", CONFLICT, "The booking is not stuck.";
     /// Another operator's move is being carried out.
     MovePending = "move_pending", CONFLICT, "Another move is being carried out.";
+    /// The saga has heard as many moves as it can.
+    TooManyMoves = "too_many_moves", CONFLICT, "This booking's saga has heard as many moves as it can.";
     /// The move would break a promise.
     MoveNotAllowed = "move_not_allowed", CONFLICT, "This move is not allowed here: it would leave something behind.";
     /// Another amount is at risk.

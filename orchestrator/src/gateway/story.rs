@@ -7,7 +7,7 @@ use super::{
     problem::Problem,
     routes::{Access, Route},
 };
-use crate::board::{self, Change, Interventions};
+use crate::board::{self, Change, Intervention, Interventions};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
@@ -43,9 +43,9 @@ async fn explain(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let operator = call.caller.is_any(&[Role::Operator]);
     if operator {
         // Who did what is between the operators.
-        let wanted = Interventions { booking: Some(row.booking), before: None, limit: INTERVENTIONS_MAX };
+        let wanted = Interventions { booking: Some(row.booking), limit: INTERVENTIONS_MAX, ..Interventions::default() };
         let done = gateway.board.interventions(&wanted).await.map_err(unavailable)?;
-        let told = done.iter().map(|one| (one.at, format!("{} made the move {}: {}", one.by, one.action, one.reason)));
+        let told = done.iter().map(|one| (one.at, intervened(one)));
         happened.extend(told);
     }
     happened.sort();
@@ -63,6 +63,17 @@ async fn explain(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         "may": may(&row, operator),
     });
     Ok(json(StatusCode::OK, &story))
+}
+
+fn intervened(one: &Intervention) -> String {
+    let word =
+        |name: &str| one.outcome.as_ref().and_then(|outcome| outcome[name].as_str()).map(|word| word.replace('_', " "));
+    let outcome = match (word("outcome"), word("reason")) {
+        (Some(outcome), Some(reason)) => format!("{outcome}: {reason}"),
+        (Some(outcome), None) => outcome,
+        (None, _) => "not known yet".to_owned(),
+    };
+    format!("{} made the move {} at {}: {} ({outcome})", one.by, one.action, one.step, one.reason)
 }
 
 fn shown(at: &DateTime<Utc>) -> String {
@@ -92,7 +103,11 @@ fn reached(change: &Change) -> String {
 fn done_between(row: &Row, timeline: &[Change]) -> Vec<(DateTime<Utc>, String)> {
     let stages: BTreeSet<_> = timeline.iter().map(|change| change.stage.as_str()).collect();
     let between = row.times.iter().filter(|(what, _)| !stages.contains(what.as_str()));
-    between.map(|(what, at)| (*at, what.replace('_', " "))).collect()
+    let told = |what: &str| match what {
+        "taken_over" => "its saga had ended before it: taken over".to_owned(),
+        other => other.replace('_', " "),
+    };
+    between.map(|(what, at)| (*at, told(what))).collect()
 }
 
 fn now(row: &Row, attempts: Option<u32>) -> String {

@@ -7,17 +7,17 @@ use super::{
     Gateway,
     auth::Role,
     bookings::uniform,
-    call::{Call, Fields, json, needed},
+    call::{ANSWER_WITHIN, Call, Fields, json, needed},
     problem::{Code, Problem},
     routes::{Access, Route},
     talk::Message,
 };
-use crate::board::{Filter, Interventions};
+use crate::board::{self, Filter, Interventions};
 use chrono::Utc;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use warp::{
     http::{Method, StatusCode},
     reply::Response,
@@ -36,6 +36,8 @@ const REFERENCE_MAX: usize = 100;
 /// How many bookings one bulk retry reaches, and how many sagas are spoken to at the same time.
 const BULK_MAX: i64 = 100;
 const AT_ONCE: usize = 8;
+/// Among how many of the latest interventions of a booking one is looked for that was made a moment ago.
+const AT_ONCE_MAX: i64 = 10;
 /// How long a list waits for the sagas to say how often they have tried.
 const ATTEMPTS_WITHIN: Duration = Duration::from_millis(300);
 
@@ -67,6 +69,7 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    call.only_query(&["system", "step", "cause", "cursor", "limit"])?;
     let (before, limit) = call.page()?;
     let chosen = filter(call, before, limit)?;
     let page = gateway.board.page(&chosen).await.map_err(|error| Problem::unavailable("the board", &error))?;
@@ -107,6 +110,7 @@ fn filter(call: &Call, before: Option<i64>, limit: i64) -> Result<Filter, Proble
 async fn intervene(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let kind = call.parameters.get(1).and_then(|text| Move::ALL.iter().find(|kind| kind.as_str() == text));
     let kind = *kind.ok_or_else(|| Problem::new(Code::NoSuchPath))?;
+    call.only_query(&["dry_run"])?;
     let booking = call.booking(0)?;
     let fields = call.fields()?;
     let reason = reason(&fields, known(kind))?;
@@ -115,23 +119,41 @@ async fn intervene(gateway: &Gateway, call: &Call) -> Result<Response, Problem> 
     if dry_run(call)? {
         return foresee(gateway, &row, action).await;
     }
-    let key = call.idempotency_key()?;
-    if let Some(key) = key
-        && recorded(gateway, &row, call, kind, key).await?
-    {
-        return Ok(json(StatusCode::OK, &uniform(&row)));
+    let key = call.idempotency_key()?.map(str::to_owned);
+    let body = Intervention { by: call.caller.subject.clone(), reason, key, action };
+    if let Some(done) = recorded(gateway, &row, &body).await? {
+        return Ok(shown_with(&row, Some(&done)));
     }
     if row.ending.is_some() {
         return Err(Problem::new(Code::NotStuck).with("stage", row.stage));
     }
     // Without a key, a click that is repeated before anything has changed is the same click.
-    let what = key.map_or_else(|| format!("{}@{}", kind.as_str(), row.version), |_| kind.as_str().to_owned());
-    let by = call.caller.subject.clone();
-    let body = Intervention { by, reason, key: key.map(str::to_owned), action };
-    let before = row.version;
-    let carried_out = move |row: &Row| row.version > before;
+    let what =
+        body.key.as_ref().map_or_else(|| format!("{}@{}", kind.as_str(), row.version), |_| kind.as_str().to_owned());
+    let until = call.arrived + ANSWER_WITHIN;
     let message = Message { update: "intervene", what: what.into(), body };
-    gateway.tell(call, &row, message, carried_out, |row| json(StatusCode::OK, &uniform(row))).await
+    let said = timeout_at(until, gateway.say(call, &row, message)).await;
+    let heard = match said.unwrap_or_else(|_| Err(Problem::new(Code::Unavailable).with("part", "the booking's saga"))) {
+        Ok(heard) => heard,
+        // It ended a moment ago.
+        Err(problem) if problem.code == Code::TooLate => return Err(Problem::new(Code::NotStuck)),
+        Err(problem) => return Err(problem.with("stage", row.stage)),
+    };
+    // Its outcome is published with the row that shows it.
+    let row = gateway.row_when(booking, until, |row| row.version > heard.version).await?.unwrap_or(row);
+    let wanted = Interventions { booking: Some(booking), limit: AT_ONCE_MAX, ..Interventions::default() };
+    let done = gateway.board.interventions(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let mine = done.iter().find(|one| one.by == call.caller.subject.as_str() && one.action == kind.as_str());
+    Ok(shown_with(&row, mine))
+}
+
+/// The booking with what came of a move: 202 while that is not known.
+fn shown_with(row: &Row, done: Option<&board::Intervention>) -> Response {
+    let outcome = done.and_then(|done| done.outcome.clone());
+    let status = if outcome.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut shown = uniform(row);
+    shown["outcome"] = json!(outcome);
+    json(status, &shown)
 }
 
 fn reason(fields: &Fields, known: &[&str]) -> Result<String, Problem> {
@@ -190,17 +212,24 @@ async fn foresee(gateway: &Gateway, row: &Row, action: Action) -> Result<Respons
     }
 }
 
-/// Has this caller done this under this key before?
-async fn recorded(gateway: &Gateway, row: &Row, call: &Call, kind: Move, key: &str) -> Result<bool, Problem> {
-    let wanted = Interventions { booking: Some(row.booking), before: None, limit: BULK_MAX };
+/// What this caller has said under this key before.
+async fn recorded(gateway: &Gateway, row: &Row, said: &Intervention) -> Result<Option<board::Intervention>, Problem> {
+    let Some(key) = said.key.clone() else { return Ok(None) };
+    let said_before = Some((said.by.to_string(), key));
+    let wanted = Interventions { booking: Some(row.booking), said: said_before, before: None, limit: 1 };
     let done = gateway.board.interventions(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
-    Ok(done.iter().any(|one| {
-        one.by == call.caller.subject.as_str() && one.action == kind.as_str() && one.key.as_deref() == Some(key)
-    }))
+    let Some(done) = done.into_iter().next() else { return Ok(None) };
+    let (kind, details) = (said.action.kind().as_str(), board::details(&said.action));
+    if (done.action.as_str(), &done.reason, &done.details) == (kind, &said.reason, &details) {
+        Ok(Some(done))
+    } else {
+        Err(Problem::new(Code::IdempotencyKeyReused))
+    }
 }
 
 /// Asks every stuck booking that is chosen to try again, if there are as many as the caller expects.
 async fn retry_all(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    call.only_query(&["system", "step", "cause", "dry_run"])?;
     let chosen = filter(call, None, BULK_MAX)?;
     let found = count(gateway, &chosen).await?;
     if dry_run(call)? {
@@ -228,13 +257,14 @@ async fn retry(gateway: &Gateway, call: &Call, row: Row, reason: String) -> bool
 }
 
 async fn audit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    call.only_query(&["booking", "cursor", "limit"])?;
     let (before, limit) = call.page()?;
     let booking = match call.query.get("booking").map(|id| id.parse()) {
         None => None,
         Some(Ok(booking)) => Some(booking),
         Some(Err(_)) => return Err(Problem::field("booking", "the id of a booking")),
     };
-    let wanted = Interventions { booking, before, limit };
+    let wanted = Interventions { booking, said: None, before, limit };
     let done = gateway.board.interventions(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
     let full = done.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     let next = done.last().filter(|_| full).map(|last| last.place);

@@ -16,7 +16,6 @@ use crate::{
     host::{self, Kind},
     metrics::RECOVERIES,
 };
-use anyhow::Context;
 use chrono::Utc;
 use futures::TryStreamExt;
 use moka::future::Cache;
@@ -54,6 +53,8 @@ const LOOK_BACK_FIRST: Duration = Duration::from_hours(24 * 7);
 const ENDED_MAX: usize = 1_000;
 /// How many workflow ids fit into one query.
 const QUERY_IDS: usize = 50;
+/// How a saga ended that was not this booking's.
+const COMPLETED: &str = "completed";
 /// Who booked, where nobody knows any more.
 const UNKNOWN: &str = "unknown";
 
@@ -68,14 +69,13 @@ pub(crate) struct Recovery {
 }
 
 /// A saga that ended before its booking.
+#[derive(Clone, Copy)]
 struct Lost<'lost> {
     kind: &'static Kind,
     booking: BookingId,
     workflow: &'lost str,
     /// How it ended.
     after: &'static str,
-    /// Where the booking was, if the board knows.
-    row: Option<Row>,
 }
 
 impl Recovery {
@@ -98,23 +98,33 @@ impl Recovery {
         let mut recovered = 0;
         for run in ended.iter().filter(|run| !self.seen.contains_key(run.run_id())) {
             let Some((kind, booking)) = host::kind_of(run.id()) else { continue };
-            let row = self.board.find(booking).await?;
-            // It had been told to the end: nothing is open.
-            if row.as_ref().is_none_or(|row| row.ending.is_none()) {
-                let lost = Lost { kind, booking, workflow: run.id(), after: word(run.status()), row };
-                recovered += u32::from(self.take_over(lost, Some(run.run_id()), None).await?);
+            let lost = Lost { kind, booking, workflow: run.id(), after: word(run.status()) };
+            // One that cannot be taken over now keeps no other from it; it is found again.
+            match self.recover(&lost, run.run_id()).await {
+                Ok(taken_over) => {
+                    recovered += u32::from(taken_over);
+                    self.seen.insert(run.run_id().to_owned(), ()).await;
+                }
+                Err(error) => failed(booking, &error),
             }
-            self.seen.insert(run.run_id().to_owned(), ()).await;
         }
         self.has_looked.store(true, Ordering::Relaxed);
         Ok(recovered)
     }
 
+    async fn recover(&self, lost: &Lost<'_>, run: &str) -> anyhow::Result<bool> {
+        let row = self.board.find(lost.booking).await?;
+        // It had been told to the end: nothing is open.
+        if row.as_ref().is_some_and(|row| row.ending.is_some()) {
+            return Ok(false);
+        }
+        self.take_over(lost, row, Some(run), None).await
+    }
+
     /// Looks at a page of what is open: is there still a saga behind it?
     async fn review(&self, claims: &[Claim]) -> anyhow::Result<Reviewed> {
         let ids: Vec<BookingId> = claims.iter().map(|claim| claim.booking).collect();
-        let mut rows: HashMap<_, _> =
-            self.board.all_of(&ids).await?.into_iter().map(|row| (row.booking, row)).collect();
+        let rows: HashMap<_, _> = self.board.all_of(&ids).await?.into_iter().map(|row| (row.booking, row)).collect();
         let mut reviewed = Reviewed::default();
         let mut doubtful = Vec::new();
         for claim in claims {
@@ -128,8 +138,10 @@ impl Recovery {
         for part in doubtful.chunks(QUERY_IDS) {
             let alive = self.running(part.iter().map(|(claim, _)| claim.workflow.as_str())).await?;
             for (claim, kind) in part.iter().filter(|(claim, _)| !alive.contains(&claim.workflow)) {
-                let row = rows.remove(&claim.booking);
-                reviewed.recovered += u32::from(self.recover_if_gone(claim, kind, row).await?);
+                match self.recover_if_gone(claim, kind).await {
+                    Ok(taken_over) => reviewed.recovered += u32::from(taken_over),
+                    Err(error) => failed(claim.booking, &error),
+                }
             }
         }
         Ok(reviewed)
@@ -143,35 +155,51 @@ impl Recovery {
         Ok(running.map_ok(|run| run.id().to_owned()).try_collect().await?)
     }
 
-    async fn recover_if_gone(&self, claim: &Claim, kind: &'static Kind, row: Option<Row>) -> anyhow::Result<bool> {
+    async fn recover_if_gone(&self, claim: &Claim, kind: &'static Kind) -> anyhow::Result<bool> {
         let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(&claim.workflow);
-        let lost = |after| Lost { kind, booking: claim.booking, workflow: &claim.workflow, after, row };
-        match handle.describe(WorkflowDescribeOptions::default()).await {
-            Err(WorkflowInteractionError::NotFound(_)) => self.take_over(lost("deleted"), None, Some(claim)).await,
-            Err(error) => Err(error.into()),
+        let (after, run) = match handle.describe(WorkflowDescribeOptions::default()).await {
+            Err(WorkflowInteractionError::NotFound(_)) => ("deleted", None),
+            Err(error) => return Err(error.into()),
             Ok(described) => match described.status() {
-                Status::Terminated | Status::TimedOut | Status::Failed | Status::Canceled => {
-                    let run = described.run_id().to_owned();
-                    self.take_over(lost(word(described.status())), Some(&run), Some(claim)).await
-                }
-                _ => Ok(false),
+                Status::Running | Status::ContinuedAsNew => return Ok(false),
+                status => (word(status), Some(described.run_id().to_owned())),
             },
+        };
+        // Read now: it may have ended since the page was made.
+        let row = self.board.find(claim.booking).await?;
+        if row.as_ref().is_some_and(|row| row.ending.is_some()) {
+            return Ok(false);
         }
+        let lost = Lost { kind, booking: claim.booking, workflow: &claim.workflow, after };
+        self.take_over(&lost, row, run.as_deref(), Some(claim)).await
     }
 
     /// Starts the new run. `false`: somebody else has, or there is nothing to recover.
-    async fn take_over(&self, lost: Lost<'_>, run: Option<&str>, claim: Option<&Claim>) -> anyhow::Result<bool> {
-        let Lost { kind, booking, workflow, after, row } = lost;
-        let mut request = match run {
+    async fn take_over(
+        &self,
+        lost: &Lost<'_>,
+        row: Option<Row>,
+        run: Option<&str>,
+        claim: Option<&Claim>,
+    ) -> anyhow::Result<bool> {
+        let Lost { kind, booking, workflow, after } = *lost;
+        let said = match run {
             Some(run) => self.request(workflow, run).await?,
             None => None,
-        }
-        .unwrap_or_else(|| json!({ "opening": self.opening(kind, booking, row.as_ref(), claim) }));
-        request["opening"]["recovered"] = serde_json::to_value(Recovered { after: after.to_owned(), row })?;
-        let opening: Opening = serde_json::from_value(request["opening"].clone()).context("the request of a saga")?;
+        };
+        let (mut request, mut opening) = said.unwrap_or_else(|| {
+            let opening = self.opening(kind, booking, row.as_ref(), claim);
+            (json!({}), opening)
+        });
+        opening.recovered = Some(Recovered { after: after.to_owned(), row });
+        request["opening"] = serde_json::to_value(&opening)?;
 
         let options = WorkflowStartOptions::new(recovery::QUEUE, workflow)
-            .id_reuse_policy(WorkflowIdReusePolicy::AllowDuplicateFailedOnly)
+            .id_reuse_policy(match after {
+                // Its saga has been told to the end, and yet the booking has not ended: it was another saga's.
+                COMPLETED => WorkflowIdReusePolicy::AllowDuplicate,
+                _ => WorkflowIdReusePolicy::AllowDuplicateFailedOnly,
+            })
             .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
             .search_attributes(SearchAttributes::new([
                 saga::BOOKING_SYSTEM.value_set(kind.system.to_owned()),
@@ -194,8 +222,8 @@ impl Recovery {
         }
     }
 
-    /// What a saga began with. `None`: Temporal has forgotten it meanwhile.
-    async fn request(&self, workflow: &str, run: &str) -> anyhow::Result<Option<Value>> {
+    /// What a saga began with. `None`: Temporal has forgotten it meanwhile, or nobody can read it.
+    async fn request(&self, workflow: &str, run: &str) -> anyhow::Result<Option<(Value, Opening)>> {
         let request = GetWorkflowExecutionHistoryRequest {
             namespace: self.temporal.namespace(),
             execution: Some(WorkflowExecution { workflow_id: workflow.to_owned(), run_id: run.to_owned() }),
@@ -215,7 +243,11 @@ impl Recovery {
             return Ok(None);
         };
         let payload = started.input.and_then(|input| input.payloads.into_iter().next());
-        payload.map(|payload| serde_json::from_slice(&payload.data)).transpose().context("the request of a saga")
+        let request: Option<Value> = payload.and_then(|payload| serde_json::from_slice(&payload.data).ok());
+        Ok(request.filter(Value::is_object).and_then(|request| {
+            let opening = serde_json::from_value(request.get("opening")?.clone()).ok()?;
+            Some((request, opening))
+        }))
     }
 
     /// What is left of a booking whose workflow was deleted.
@@ -238,6 +270,11 @@ const fn word(status: Status) -> &'static str {
         Status::Terminated => "terminated",
         Status::TimedOut => "timed_out",
         Status::Canceled => "canceled",
+        Status::Completed => COMPLETED,
         _ => "failed",
     }
+}
+
+fn failed(booking: BookingId, error: &anyhow::Error) {
+    tracing::warn!(%booking, error = format!("{error:#}"), "{booking} could not be taken over; it is found again");
 }

@@ -52,6 +52,7 @@ pub async fn schedule(temporal: &Client, settings: Settings) -> anyhow::Result<(
     let place = Place { after: None, seconds: u32::try_from(settings.age.as_secs())? };
     let searches = [
         ("recovery-ended", Search::Ended, settings.every),
+        ("recovery-rows", Search::Rows(place), settings.sweep_every),
         ("recovery-holds", Search::Holds(place), settings.sweep_every),
         ("recovery-charges", Search::Charges(place), settings.sweep_every),
     ];

@@ -17,7 +17,7 @@ use temporalio_workflow::{WorkflowContext, WorkflowContextView, WorkflowResult};
 use uuid::Uuid;
 use workflows::{
     booking::{BookingId, Ending, Item},
-    contracts::{Answer, Contract, Due, Duty, Move, Settled, Stake, Undo},
+    contracts::{Answer, Contract, Due, Duty, Move, No, Settled, Stake, Undo},
     saga::{self, Booking, Forward, Limits, Opening, Progress, Saga, Stop, Undoable},
 };
 
@@ -30,7 +30,7 @@ pub struct Yes;
 impl Answer for Yes {
     type Granted = ();
 
-    fn granted(self) -> Result<(), Stop> {
+    fn granted(self) -> Result<(), No> {
         Ok(())
     }
 }

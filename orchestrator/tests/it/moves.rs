@@ -6,6 +6,7 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{process::Command, time::Duration};
+use temporalio_client::WorkflowTerminateOptions;
 use uuid::Uuid;
 use workflows::saga::Limits;
 
@@ -21,7 +22,8 @@ async fn a_refund_made_by_hand_counts_once_the_providers_books_say_so() {
 
     // P1: an operator's word is not enough.
     let reply = world.intervene(&id, "resolve", resolve.clone()).await.assert_status(200);
-    assert_eq!(reply.body["stuck"]["reason"], "not_refunded_at_provider");
+    assert_eq!(reply.body["outcome"], json!({ "outcome": "refused", "reason": "not_refunded_at_provider" }));
+    assert_eq!(reply.body["stuck"]["reason"], "refund_refused", "why the refund itself cannot be made");
     world.assert_agrees(&id).await;
 
     world.refund_by_hand(&id).await;
@@ -39,7 +41,8 @@ async fn a_refund_made_by_hand_counts_once_the_providers_books_say_so() {
         (&json!("resolve"), &json!(world.operator.subject), &json!("refunded at the console"), &json!("re_77")),
     );
     assert_eq!(audit[1]["before"]["at_risk"]["amount_minor"], 3000);
-    assert_eq!((&audit[1]["after"]["reason"], &audit[0]["after"]), (&json!("not_refunded_at_provider"), &Value::Null));
+    assert_eq!(audit[1]["after"], audit[1]["before"], "nothing came of it");
+    assert_eq!((&audit[0]["outcome"]["outcome"], &audit[0]["step"]), (&json!("done"), &json!("payment.refund")));
 }
 
 /// What an operator said counts once: after that the refund is asked for as before.
@@ -49,7 +52,7 @@ async fn a_resolve_that_is_not_believed_does_not_stand_in_the_way_of_the_refund(
     let (_, id) = world.stuck().await;
     let resolve = json!({ "reason": "I think it was", "reference": "re_1" });
     let reply = world.intervene(&id, "resolve", resolve).await.assert_status(200);
-    assert_eq!(reply.body["stuck"]["reason"], "not_refunded_at_provider");
+    assert_eq!(reply.body["outcome"]["reason"], "not_refunded_at_provider");
 
     world.no_faults().await;
 
@@ -135,11 +138,11 @@ async fn a_dry_run_says_what_a_move_would_do_and_does_nothing() {
 
     for (kind, body, money) in [
         ("retry", because("look"), "refund_tried_again"),
-        ("resolve", json!({ "reason": "look", "reference": "re_1" }), "counted_as_refunded"),
+        ("resolve", json!({ "reason": "look", "reference": "re_1" }), "refunded_if_the_provider_agrees"),
         ("write-off", json!({ "reason": "look", "amount": 3000 }), "written_off"),
     ] {
         let reply = world.intervene(&id, &format!("{kind}?dry_run=true"), body).await.assert_status(200).body;
-        let expected = json!({ "move": kind, "dry_run": true, "money": money, "amount": amount, "hold": "released" });
+        let expected = json!({ "move": kind, "dry_run": true, "money": money, "amount": amount, "hold": "released_after_the_money" });
         assert_eq!(reply, expected);
     }
     let skip = world.intervene(&id, "skip?dry_run=true", because("look")).await;
@@ -147,6 +150,8 @@ async fn a_dry_run_says_what_a_move_would_do_and_does_nothing() {
     let much = json!({ "reason": "look", "amount": 1 });
     world.intervene(&id, "write-off?dry_run=true", much).await.assert_problem(409, "amount_differs");
     world.intervene(&id, "retry?dry_run=maybe", because("look")).await.assert_problem(400, "invalid_field");
+    let misspelt = world.intervene(&id, "write-off?dry-run=true", json!({ "reason": "look", "amount": 3000 })).await;
+    misspelt.assert_problem(400, "invalid_field");
 
     // It goes on trying by itself meanwhile: that is no version.
     assert_eq!(world.booking(&id).await["version"], before["version"]);
@@ -178,26 +183,84 @@ async fn a_move_without_a_reason_or_with_fields_of_another_is_refused_by_name() 
     assert_eq!(world.audit(&id).await, Vec::<Value>::new());
 }
 
-/// Double-clicked, repeated after a lost answer, and by two operators at once.
+/// Double-clicked, and repeated after a lost answer.
 #[tokio::test]
 async fn a_move_that_is_repeated_is_made_once() {
     let world = World::new();
     let (_, id) = world.stuck().await;
     let path = format!("/stuck/{id}/write-off");
     let body = json!({ "reason": "the account is closed", "amount": 3000 });
-    let with_key = async || {
+    let with_key = async |body: &Value| {
         let request = world.request(Method::POST, &path).bearer_auth(&world.operator.token);
-        world.send(request.header("idempotency-key", "k").json(&body)).await
+        world.send(request.header("idempotency-key", "k").json(body)).await
     };
 
-    let replies = join_all((0..5).map(|_| with_key())).await;
+    let replies = join_all((0..5).map(|_| with_key(&body))).await;
 
     assert!(replies.iter().all(|reply| matches!(reply.status.as_u16(), 200 | 202)), "{replies:?}");
     world.ended(&id).await;
     // Also when the booking has ended since.
-    with_key().await.assert_status(200);
+    let again = with_key(&body).await.assert_status(200);
+    assert_eq!(again.body["outcome"]["outcome"], "done");
     assert_eq!(world.audit(&id).await.len(), 1);
+    let other = with_key(&json!({ "reason": "another one", "amount": 3000 })).await;
+    other.assert_problem(422, "idempotency_key_reused");
     world.assert_promises(&id).await;
+}
+
+/// What is said about one step is never done to another, however late it is heard.
+#[tokio::test]
+async fn a_move_that_comes_too_late_for_its_step_is_not_made_and_is_on_record() {
+    let world = World::new();
+    let limits = Limits { round: Duration::from_secs(3), undo_patience: Duration::from_secs(1), ..Limits::default() };
+    let book = world.book().await;
+    let opening = world.opening(book, limits);
+    let id = opening.booking.to_string();
+    world.worker_fault(&id, "catalog.confirm", None, Kind::HoldBefore).await;
+    world.begin(opening).await;
+    world.until(&id, "paid", |booking| booking["stage"] == "paid").await;
+    world.approve(book).await.assert_status(200);
+    world.until(&id, "stuck", |booking| booking["stage"] == "stuck").await;
+    // In the middle of the next round.
+    world.eventually("asked again", async || world.met(&id).await.0, |met| *met >= 2).await;
+    world.intervene(&id, "skip", because("it is lent all the same")).await.assert_status(202);
+
+    world.lift(&id).await;
+
+    world.until(&id, "approved", |booking| booking["stage"] == "approved").await;
+    world.bring_back(&id).await.assert_status(200);
+    let booking = world.ended(&id).await;
+    assert!(booking["times"]["skipped"].is_null() && booking["times"]["returned"].is_string(), "{booking:#}");
+    assert_eq!(world.hold_state(&id).await.as_deref(), Some("released"));
+    world.assert_promises(&id).await;
+    let audit = world.audit(&id).await;
+    assert_eq!(audit.len(), 1);
+    assert_eq!((&audit[0]["step"], &audit[0]["outcome"]["outcome"]), (&json!("catalog.confirm"), &json!("not_needed")));
+}
+
+/// Terminated between the effect of a move and its outcome: who gave the money up is on record all the same.
+#[tokio::test]
+async fn a_write_off_is_on_record_before_it_takes_effect() {
+    let world = World::new();
+    let (_, id) = world.stuck().await;
+    world.worker_fault(&id, "payment.refund", None, Kind::GoneAfter).await;
+    let write_off = json!({ "reason": "the account is closed", "amount": 3000 });
+    world.intervene(&id, "write-off", write_off).await.assert_status(202);
+    let given_up = async || -> i64 {
+        let sum = "select count(*) from payment.postings where booking = $1 and movement = 'write_off'";
+        world.database().await.query_one(sum, &[&id.parse::<Uuid>().unwrap()]).await.unwrap().get(0)
+    };
+    world.eventually("given up", given_up, |postings| *postings == 2).await;
+
+    let workflow = world.workflow(&id).await;
+    workflow.terminate(WorkflowTerminateOptions::builder().reason("a test").build()).await.unwrap();
+    world.lift(&id).await;
+
+    let booking = world.ended(&id).await;
+    assert!(booking["times"]["written_off"].is_string() && booking["times"]["refunded"].is_null(), "{booking:#}");
+    world.assert_promises(&id).await;
+    let audit = world.audit(&id).await;
+    assert_eq!((audit.len(), &audit[0]["by"]), (1, &json!(world.operator.subject)));
 }
 
 #[tokio::test]
@@ -211,7 +274,10 @@ async fn two_operators_who_retry_a_refund_at_once_refund_it_once() {
     let clicks = [&world.operator, &world.operator, &other, &other].map(|who| world.post(who, &path, because("now")));
     let replies = join_all(clicks).await;
 
-    assert!(replies.iter().all(|reply| matches!(reply.status.as_u16(), 200 | 202 | 409)), "{replies:?}");
+    for refused in replies.iter().filter(|reply| !reply.status.is_success()) {
+        let code = refused.body["code"].as_str().unwrap();
+        assert!(matches!(code, "move_pending" | "not_stuck"), "{refused:?}");
+    }
     world.ended(&id).await;
     world.assert_promises(&id).await;
     assert_eq!(world.provider(&id).await.len(), 1);
@@ -291,7 +357,10 @@ async fn the_command_line_lists_explains_and_settles() {
 
     world.ended(&id).await;
     let (explained, text) = run(&["explain", &id]);
-    assert!(explained && text.contains("made the move write-off: the account is closed"), "{text}");
+    assert!(
+        explained && text.contains("made the move write-off at payment.refund: the account is closed (done)"),
+        "{text}"
+    );
     assert!(text.contains("It has ended: undone, because: rejected."), "{text}");
     // The customer reads the same story without the names of operators.
     let story = world.get(&world.member, &format!("/bookings/{id}/story")).await.assert_status(200).body;

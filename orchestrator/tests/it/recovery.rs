@@ -6,17 +6,21 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use temporalio_client::{
-    NamespacedClient as _, WorkflowTerminateOptions,
+    NamespacedClient as _, UntypedWorkflow, WorkflowDescribeOptions, WorkflowStartOptions, WorkflowTerminateOptions,
     grpc::WorkflowService,
     schedules::{ScheduleOverlapPolicy, TriggerScheduleOptions},
     tonic::IntoRequest,
 };
-use temporalio_common::protos::temporal::api::{
-    common::v1::WorkflowExecution, workflowservice::v1::DeleteWorkflowExecutionRequest,
+use temporalio_common::{
+    data_converters::RawValue,
+    protos::temporal::api::{
+        common::v1::{Payload, WorkflowExecution},
+        workflowservice::v1::DeleteWorkflowExecutionRequest,
+    },
 };
 use tokio::time::Instant;
 use uuid::Uuid;
-use workflows::saga::Limits;
+use workflows::saga::{Limits, Opening};
 
 /// Somebody ends a workflow in Temporal's web UI.
 async fn terminate(world: &World, id: &str) {
@@ -217,6 +221,62 @@ async fn a_deleted_rental_that_the_board_never_knew_is_recovered_and_gets_its_ro
         (&json!(other), &json!(1), &json!(3000))
     );
     assert_eq!(world.hold_state(&lent).await.as_deref(), Some("confirmed"));
+}
+
+/// Nothing is held or charged yet: only the board knows of it.
+#[tokio::test]
+async fn a_rental_deleted_before_it_holds_anything_does_not_stay_on_the_board_for_ever() {
+    let world = World::new();
+    let id = held_at(&world, "catalog.hold", "requested").await;
+
+    delete(&world, &id).await;
+    world.lift(&id).await;
+
+    assert_eq!(world.ended(&id).await["reason"], "interrupted");
+    world.assert_promises(&id).await;
+}
+
+/// Nobody can read what it began with: that keeps no other booking from being recovered.
+#[tokio::test]
+async fn a_lost_saga_that_nobody_can_read_stands_in_no_others_way() {
+    let world = World::new();
+    let id = world.paid(world.book().await).await;
+    let temporal = world.temporal().await;
+    for input in [r#""x""#, "{}", r#"{"opening":7}"#] {
+        let strange = format!("ebook/{}", Uuid::now_v7());
+        let payload = Payload {
+            metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
+            data: input.as_bytes().to_vec(),
+            ..Payload::default()
+        };
+        let options = WorkflowStartOptions::new("nowhere", &strange).build();
+        let input = RawValue::new(vec![payload]);
+        let started = temporal.start_workflow(UntypedWorkflow::new("ebook.rental"), input, options).await.unwrap();
+        started.terminate(WorkflowTerminateOptions::builder().reason("a test").build()).await.unwrap();
+    }
+
+    terminate(&world, &id).await;
+
+    assert_eq!(world.ended(&id).await["reason"], "interrupted");
+    world.assert_promises(&id).await;
+}
+
+/// Its workflow is deleted while its refund is open, and the same booking begins anew before anybody has missed it.
+#[tokio::test]
+async fn a_booking_that_begins_again_while_its_refund_is_open_goes_on_with_the_refund() {
+    let world = World::new();
+    let (book, id) = world.stuck().await;
+    let again = Opening { booking: id.parse().unwrap(), ..world.opening(book, Limits::default()) };
+
+    delete(&world, &id).await;
+    let gone = async || world.workflow(&id).await.describe(WorkflowDescribeOptions::default()).await.is_err();
+    world.eventually("gone", gone, |gone| *gone).await;
+    world.begin_or_find(again).await;
+    world.no_faults().await;
+
+    let booking = world.ended(&id).await;
+    assert!(booking["times"]["refunded"].is_string(), "{booking:#}");
+    world.assert_agrees(&id).await;
 }
 
 /// The thorough search looks at a charge until it is earned, and not for ever.

@@ -17,6 +17,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use temporalio_client::errors::WorkflowStartError;
 use temporalio_client::{
     Client as Temporal, ClientOptions, Connection, ConnectionOptions, UntypedQuery, UntypedWorkflow,
     UntypedWorkflowHandle, Url, WorkflowFetchHistoryOptions, WorkflowQueryOptions, WorkflowStartOptions,
@@ -371,16 +372,14 @@ impl World {
     /// The administrator's connection.
     pub async fn database(&self) -> Arc<tokio_postgres::Client> {
         let mut known = self.database.lock().await;
-        match known.as_ref().filter(|client| !client.is_closed()) {
-            Some(client) => client.clone(),
-            // The first, or Postgres has been away.
-            None => {
-                let url = self.setting("HOLDFAST_ADMIN_DATABASE_URL");
-                let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
-                tokio::spawn(connection);
-                known.insert(Arc::new(client)).clone()
-            }
+        if let Some(client) = known.as_ref().filter(|client| !client.is_closed()) {
+            return client.clone();
         }
+        // The first, or Postgres has been away.
+        let url = self.setting("HOLDFAST_ADMIN_DATABASE_URL");
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        known.insert(Arc::new(client)).clone()
     }
 
     /// The promises, for one booking that has settled: what we have agrees with what the provider has, an item is held
@@ -514,6 +513,16 @@ impl World {
         let request = RentalRequest { opening, method: None };
         self.temporal().await.start_workflow(Rental::run, request, options).await.unwrap();
         id
+    }
+
+    /// The same, unless somebody has started it already.
+    pub async fn begin_or_find(&self, opening: Opening) {
+        let options = WorkflowStartOptions::new("sagas", opening.workflow_id()).build();
+        let request = RentalRequest { opening, method: None };
+        match self.temporal().await.start_workflow(Rental::run, request, options).await {
+            Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Starts a rental of the member's past the gateway, with limits of its own.

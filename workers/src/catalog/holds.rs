@@ -12,7 +12,7 @@ use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 use workflows::{
-    booking::{BookingId, Item},
+    booking::{BookingId, Item, Subject},
     contracts::{
         Due, Settled,
         catalog::{Held, HoldAnswer, HoldRequest, Period, Sight},
@@ -128,7 +128,7 @@ pub async fn open(pool: &Pool, page: &OpenAfter) -> Result<Claims, Error> {
     let client = pool.get().await?;
     let select = client
         .prepare_cached(
-            "select booking, workflow, system, number from holds join units using (unit) \
+            "select booking, workflow, customer, system, number from holds join units using (unit) \
              where state in ('held', 'confirmed') and workflow is not null \
              and held_at < now() - make_interval(secs => $2) and ($1::uuid is null or booking > $1) \
              order by booking limit $3",
@@ -139,7 +139,7 @@ pub async fn open(pool: &Pool, page: &OpenAfter) -> Result<Claims, Error> {
     let claim = |row: &Row| Claim {
         booking: BookingId(row.get("booking")),
         workflow: row.get("workflow"),
-        customer: None,
+        customer: row.get::<_, Option<&str>>("customer").and_then(|subject| subject.parse().ok()),
         item: Some(Item { system: row.get("system"), number: row.get("number") }),
     };
     Ok(Claims { claims: rows.iter().map(claim).collect() })
@@ -213,8 +213,8 @@ async fn claim(
 ) -> Result<HoldAnswer, Error> {
     let claim = transaction
         .prepare_cached(
-            "insert into holds (booking, workflow, unit, state, name, price_minor, currency, period) \
-             values ($1, $2, $3, 'held', $4, $5, $6, tstzrange($7, $8))",
+            "insert into holds (booking, workflow, customer, unit, state, name, price_minor, currency, period) \
+             values ($1, $2, $3, $4, 'held', $5, $6, $7, tstzrange($8, $9))",
         )
         .await?;
     let price = listed.price;
@@ -225,6 +225,7 @@ async fn claim(
             &[
                 &request.booking.0,
                 &request.workflow,
+                &request.customer.as_ref().map(Subject::as_str),
                 &unit,
                 &listed.name,
                 &price.amount_minor(),

@@ -10,7 +10,7 @@ use deadpool_postgres::Pool;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use temporalio_sdk::WorkerOptions;
-use workflows::contracts::notification::{self, Notice};
+use workflows::contracts::notification::{self, Money, Notice};
 
 mod embedded {
     refinery::embed_migrations!("src/notification/migrations");
@@ -77,18 +77,19 @@ pub async fn send(pool: &Pool, notice: &Notice) -> Result<(), Error> {
 /// What the customer reads.
 fn words(notice: &Notice) -> String {
     let item = notice.item_name.as_deref().unwrap_or("what you asked for");
+    let money = match notice.money {
+        Money::NotTaken => "Nothing was charged.",
+        Money::Refunded => "Your payment has been refunded.",
+        Money::WrittenOff => "Your payment was not refunded. Please ask us about it.",
+    };
     match (notice.stage.as_str(), notice.reason.as_deref()) {
         ("paid", _) => format!("We received your payment for \"{item}\". It now waits for approval."),
         ("approved", _) => format!("\"{item}\" is yours. Enjoy it, and bring it back when you are done."),
         ("returned", _) => format!("\"{item}\" is back with us. Thank you."),
-        ("undone", Some("rejected")) => {
-            format!("Your request for \"{item}\" was not approved. Whatever you paid has been refunded.")
-        }
-        ("undone", Some("payment_declined")) => {
-            format!("Your payment for \"{item}\" was declined. Nothing was charged.")
-        }
-        ("undone", Some("item_taken")) => format!("Somebody was quicker: \"{item}\" is taken. Nothing was charged."),
-        ("undone", _) => format!("Your request for \"{item}\" has ended. Whatever you paid has been refunded."),
+        ("undone", Some("rejected")) => format!("Your request for \"{item}\" was not approved. {money}"),
+        ("undone", Some("payment_declined")) => format!("Your payment for \"{item}\" was declined. {money}"),
+        ("undone", Some("item_taken")) => format!("Somebody was quicker: \"{item}\" is taken. {money}"),
+        ("undone", _) => format!("Your request for \"{item}\" has ended. {money}"),
         (stage, _) => format!("\"{item}\" is now {stage}."),
     }
 }

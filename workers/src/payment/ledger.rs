@@ -7,6 +7,7 @@ use super::provider::{Captured, Charged};
 use crate::store::{Error, OPEN_PAGE, begin};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
+use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
 use workflows::{
@@ -18,6 +19,9 @@ use workflows::{
     },
     money::Money,
 };
+
+/// How long after it was sent a refund may still take effect, when the provider's answer was lost.
+const REFUND_SETTLES: Duration = Duration::from_mins(2);
 
 /// Our books.
 #[derive(Clone)]
@@ -68,6 +72,7 @@ struct Charge {
     decline: Option<String>,
     reference: Option<String>,
     sent_at: DateTime<Utc>,
+    refund_sent_at: Option<DateTime<Utc>>,
 }
 
 impl Ledger {
@@ -188,6 +193,24 @@ impl Ledger {
         Ok(captured)
     }
 
+    /// Writes down that the provider is about to be asked for a refund. `false`: there is nothing to give back any more.
+    pub(super) async fn send_refund(&self, booking: BookingId) -> Result<bool, Error> {
+        let booking = booking.0;
+        let mut client = self.pool.get().await?;
+        let transaction = begin(&mut client, booking).await?;
+        let send = "update charges set refund_sent_at = now() where booking = $1 and state = 'refunding'";
+        let open = transaction.execute(send, &[&booking]).await?;
+        transaction.commit().await?;
+        Ok(open == 1)
+    }
+
+    /// Records that the provider will not refund for now: nothing is on its way any more.
+    pub(super) async fn refund_refused(&self, booking: BookingId) -> Result<(), Error> {
+        let client = self.pool.get().await?;
+        client.execute("update charges set refund_sent_at = null where booking = $1", &[&booking.0]).await?;
+        Ok(())
+    }
+
     /// Records that the money is back, and what a refund that was made by hand is called.
     pub(super) async fn record_refund(&self, booking: BookingId, by_hand: Option<&str>) -> Result<Ended, Error> {
         let booking = booking.0;
@@ -195,12 +218,8 @@ impl Ledger {
         let transaction = begin(&mut client, booking).await?;
         let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
         if charge.state != "refunded" {
-            if charge.state == "written_off" {
-                // It was on its way when somebody gave it up.
-                post(&transaction, booking, &WRITE_BACK, charge.amount).await?;
-            }
-            let refunded =
-                "update charges set state = 'refunded', refunded_at = now(), resolved_ref = $2 where booking = $1";
+            let refunded = "update charges set state = 'refunded', refunded_at = now(), refund_sent_at = null, \
+                            resolved_ref = $2 where booking = $1";
             transaction.execute(refunded, &[&booking, &by_hand]).await?;
             post(&transaction, booking, &REFUND, charge.amount).await?;
             transaction.commit().await?;
@@ -208,14 +227,18 @@ impl Ledger {
         Ok(Ended::Refunded)
     }
 
-    /// Records that the money is given up: it stays where it is, and is no longer held for the booking.
-    pub(super) async fn write_off(&self, booking: BookingId) -> Result<Ended, Error> {
+    /// Records that the money is given up: it stays where it is, and is no longer held for the booking. `None`: a refund
+    /// may still be on its way at the provider.
+    pub(super) async fn write_off(&self, booking: BookingId) -> Result<Option<Ended>, Error> {
         let booking = booking.0;
         let mut client = self.pool.get().await?;
         let transaction = begin(&mut client, booking).await?;
         let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
         if charge.state == "refunded" {
-            return Ok(Ended::Refunded);
+            return Ok(Some(Ended::Refunded));
+        }
+        if charge.refund_sent_at.is_some_and(|sent_at| Utc::now() < sent_at + REFUND_SETTLES) {
+            return Ok(None);
         }
         if charge.state != "written_off" {
             let given_up = "update charges set state = 'written_off', settled_at = now() where booking = $1";
@@ -223,7 +246,7 @@ impl Ledger {
             post(&transaction, booking, &WRITE_OFF, charge.amount).await?;
             transaction.commit().await?;
         }
-        Ok(Ended::WrittenOff)
+        Ok(Some(Ended::WrittenOff))
     }
 
     /// Keeps the contract [`workflows::contracts::payment::Open`].
@@ -276,7 +299,7 @@ impl Ledger {
 async fn find(transaction: &Transaction<'_>, booking: Uuid) -> Result<Option<Charge>, Error> {
     let select = transaction
         .prepare_cached(
-            "select state, amount_minor, currency, decline, provider_ref, sent_at from charges where booking = $1",
+            "select state, amount_minor, currency, decline, provider_ref, sent_at, refund_sent_at from charges where booking = $1",
         )
         .await?;
     let row = transaction.query_opt(&select, &[&booking]).await?;
@@ -290,6 +313,7 @@ fn charge(row: &Row) -> Result<Charge, Error> {
         decline: row.get("decline"),
         reference: row.get("provider_ref"),
         sent_at: row.get("sent_at"),
+        refund_sent_at: row.get("refund_sent_at"),
     })
 }
 
@@ -331,8 +355,6 @@ const CAPTURE: Movement = Movement { name: "capture", from: "customer", to: "boo
 const REFUND: Movement = Movement { name: "refund", from: "bookings", to: "customer" };
 /// It is given up: nobody gets it back.
 const WRITE_OFF: Movement = Movement { name: "write_off", from: "bookings", to: "written_off" };
-/// What was given up goes back after all.
-const WRITE_BACK: Movement = Movement { name: "write_back", from: "written_off", to: "bookings" };
 
 /// Posts a movement: both sides in one statement.
 async fn post(transaction: &Transaction<'_>, booking: Uuid, movement: &Movement, money: Money) -> Result<(), Error> {

@@ -16,13 +16,16 @@ pub use timed::Timed;
 use crate::{GRACE, Setup, host};
 use activities::Activities;
 use ledger::{Ended, Opened, Standing, Undoing};
-use provider::{Cancelled, Charged, Order, Provider, Refunded};
+use provider::{Cancelled, Captured, Charged, Order, Provider, Refunded};
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use temporalio_sdk::WorkerOptions;
-use workflows::contracts::{
-    ByHand, Due, Settled,
-    payment::{self, ChargeAnswer, ChargeRequest},
+use workflows::{
+    booking::BookingId,
+    contracts::{
+        ByHand, Due, Settled,
+        payment::{self, ChargeAnswer, ChargeRequest},
+    },
 };
 
 mod embedded {
@@ -78,8 +81,9 @@ pub enum Unknown {
     /// The provider did not answer, or not clearly.
     #[error("the provider's answer is not known")]
     Provider(#[from] provider::Error),
-    /// The provider cannot refuse a late charge, so it is looked up again until none can come any more.
-    #[error("a late charge may still arrive")]
+    /// Something is on its way at the provider that cannot be stopped, so it is looked up again until none can come any
+    /// more.
+    #[error("what was sent to the provider may still take effect")]
     Settling,
 }
 
@@ -172,14 +176,26 @@ impl<P: Provider> Desk<P> {
         match &due.by_hand {
             Some(ByHand::Resolved { .. }) => Ok(refused("not_refunded_at_provider")),
             Some(ByHand::WrittenOff { amount }) if *amount != captured.amount => Ok(refused("amount_differs")),
-            Some(ByHand::WrittenOff { .. }) => {
-                let ended = self.ledger.write_off(booking).await?;
-                Ok(over(ended, due.by_hand.as_ref()))
-            }
-            None => match self.provider.refund(&key, &captured).await? {
-                Refunded::Done => Ok(over(self.ledger.record_refund(booking, None).await?, None)),
-                Refunded::Refused { reason } => Ok(Settled::Refused { reason }),
+            // A refund whose answer was lost may still take effect: to give the money up beside it would be to lie.
+            Some(ByHand::WrittenOff { .. }) => match self.ledger.write_off(booking).await? {
+                Some(ended) => Ok(over(ended, due.by_hand.as_ref())),
+                None => Err(Unknown::Settling),
             },
+            None => self.give_back(booking, &key, &captured).await,
+        }
+    }
+
+    async fn give_back(&self, booking: BookingId, key: &str, captured: &Captured) -> Result<Settled, Unknown> {
+        if !self.ledger.send_refund(booking).await? {
+            // Another attempt has come to an end meanwhile: what is asked next hears of it.
+            return Err(Unknown::Settling);
+        }
+        match self.provider.refund(key, captured).await? {
+            Refunded::Done => Ok(over(self.ledger.record_refund(booking, None).await?, None)),
+            Refunded::Refused { reason } => {
+                self.ledger.refund_refused(booking).await?;
+                Ok(Settled::Refused { reason })
+            }
         }
     }
 }
@@ -189,8 +205,9 @@ fn over(ended: Ended, by_hand: Option<&ByHand>) -> Settled {
     match (ended, by_hand) {
         // It went back after all: who gave it up must hear that, and what is asked next finds it done.
         (Ended::Refunded, Some(ByHand::WrittenOff { .. })) => refused("refunded_meanwhile"),
-        (Ended::Refunded, _) | (Ended::WrittenOff, Some(ByHand::WrittenOff { .. })) => Settled::Done,
-        (Ended::WrittenOff | Ended::Empty, _) => Settled::Nothing,
+        (Ended::Refunded, _) => Settled::Done,
+        (Ended::WrittenOff, _) => Settled::GivenUp,
+        (Ended::Empty, _) => Settled::Nothing,
     }
 }
 

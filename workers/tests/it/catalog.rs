@@ -29,7 +29,13 @@ async fn item_of(units: i32) -> Item {
 }
 
 fn wish(booking: BookingId, item: &Item) -> HoldRequest {
-    HoldRequest { booking, workflow: format!("test/{booking}"), item: item.clone(), period: None }
+    HoldRequest {
+        booking,
+        workflow: format!("test/{booking}"),
+        customer: Some("c".parse().unwrap()),
+        item: item.clone(),
+        period: None,
+    }
 }
 
 fn held() -> HoldAnswer {
@@ -215,6 +221,9 @@ async fn what_is_held_is_listed_page_by_page_and_looked_up_by_booking() {
     expected.sort_unstable();
     listed.sort_unstable();
     assert_eq!(listed, expected);
+    let mine = open(&pool, &OpenAfter { after: None, seconds: 0 }).await.unwrap().claims;
+    let mine = mine.iter().find(|claim| claim.booking == live);
+    assert!(mine.is_none_or(|claim| claim.customer.as_ref().is_some_and(|customer| customer.as_str() == "c")));
     let young = open(&pool, &OpenAfter { after: None, seconds: 3600 }).await.unwrap().claims;
     assert!(!young.iter().any(|claim| claim.booking == live), "too young to be looked for");
 

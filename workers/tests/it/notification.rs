@@ -3,7 +3,7 @@
 use crate::world::{booking, database};
 use futures::future::join_all;
 use workers::notification::send;
-use workflows::contracts::notification::Notice;
+use workflows::contracts::notification::{Money, Notice};
 
 #[tokio::test]
 async fn a_stage_is_told_once_however_often_it_is_asked_for() {
@@ -15,6 +15,7 @@ async fn a_stage_is_told_once_however_often_it_is_asked_for() {
         customer: "c".parse().unwrap(),
         item_name: Some("Hello, JAVA".to_owned()),
         reason: None,
+        money: Money::NotTaken,
     };
     let next = Notice { stage: "approved".to_owned(), ..notice.clone() };
 
@@ -28,4 +29,30 @@ async fn a_stage_is_told_once_however_often_it_is_asked_for() {
     let told: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(told.iter().map(|(stage, _)| stage.as_str()).collect::<Vec<_>>(), ["paid", "approved"]);
     assert!(told[0].1.contains("Hello, JAVA"), "{told:?}");
+}
+
+/// What is said about the money is what became of it.
+#[tokio::test]
+async fn a_customer_whose_request_is_turned_back_hears_what_became_of_their_money() {
+    let pool = database("NOTIFICATION");
+    for (money, words) in [
+        (Money::NotTaken, "Nothing was charged."),
+        (Money::Refunded, "has been refunded."),
+        (Money::WrittenOff, "was not refunded."),
+    ] {
+        let notice = Notice {
+            booking: booking(),
+            system: "ebook".to_owned(),
+            stage: "undone".to_owned(),
+            customer: "c".parse().unwrap(),
+            item_name: Some("Hello, JAVA".to_owned()),
+            reason: Some("rejected".to_owned()),
+            money,
+        };
+        send(&pool, &notice).await.unwrap();
+
+        let query = "select text from messages where booking = $1";
+        let text: String = pool.get().await.unwrap().query_one(query, &[&notice.booking.0]).await.unwrap().get(0);
+        assert!(text.contains(words), "{money:?}: {text}");
+    }
 }

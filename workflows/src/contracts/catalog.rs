@@ -1,11 +1,11 @@
 //! Catalog: what can be booked, at which price, and who holds it.
 
 use super::{
-    Answer, Contract, Due, Duty, Move, Settled, Stake, Undo, activity,
+    Answer, Contract, Due, Duty, Move, No, Settled, Stake, Undo, activity,
     recovery::{Claims, OpenAfter},
 };
 use crate::{
-    booking::{BookingId, Item},
+    booking::{BookingId, Item, Subject},
     money::Money,
     saga::Stop,
 };
@@ -28,8 +28,11 @@ pub struct Hold;
 pub struct HoldRequest {
     /// The key.
     pub booking: BookingId,
-    /// Kept beside the hold so that a recovery finds its way back. Opaque to the worker.
+    /// Kept beside the hold, with the customer, so that a recovery finds its way back. Opaque to the worker.
     pub workflow: String,
+    /// Who books.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Subject>,
     /// What is to be held.
     pub item: Item,
     /// For when; without end where absent, for what is lent until it comes back.
@@ -122,12 +125,12 @@ pub const UNKNOWN_ITEM: &str = "unknown_item";
 impl Answer for HoldAnswer {
     type Granted = Held;
 
-    fn granted(self) -> Result<Held, Stop> {
+    fn granted(self) -> Result<Held, No> {
         match self {
             Self::Held(held) => Ok(held),
-            Self::Taken { .. } => Err(Stop::because(ITEM_TAKEN)),
-            Self::UnknownItem => Err(Stop::because(UNKNOWN_ITEM)),
-            Self::Closed => Err(Stop::because("hold_closed")),
+            Self::Taken { .. } => Err(No::Refused(Stop::because(ITEM_TAKEN))),
+            Self::UnknownItem => Err(No::Refused(Stop::because(UNKNOWN_ITEM))),
+            Self::Closed => Err(No::Closed(Stop::because("hold_closed"))),
         }
     }
 }

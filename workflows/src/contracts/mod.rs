@@ -42,8 +42,17 @@ pub trait Answer {
     /// Splits the answer.
     ///
     /// # Errors
-    /// [`Stop`] when the worker refused. A refusal promises that nothing was done and nothing will be.
-    fn granted(self) -> Result<Self::Granted, Stop>;
+    /// [`No`] when the worker did not grant it.
+    fn granted(self) -> Result<Self::Granted, No>;
+}
+
+/// A worker's no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum No {
+    /// Nothing was done, and nothing will be: there is nothing to take back.
+    Refused(Stop),
+    /// It has been taken back before, or somebody is at it: it is taken back once more, to be sure.
+    Closed(Stop),
 }
 
 /// What must be done, and for whom: everything else the worker has written down under this key.
@@ -88,6 +97,8 @@ pub enum Settled {
     Done,
     /// There was nothing to deal with. The key is closed: a late step will be refused.
     Nothing,
+    /// An operator has given it up: nothing more will be done about it.
+    GivenUp,
     /// It cannot be done for now; a person has to look at it. The saga keeps asking.
     Refused {
         /// A stable code, such as `refund_refused`.

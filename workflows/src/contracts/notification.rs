@@ -29,6 +29,22 @@ pub struct Notice {
     /// Why it was turned back, when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What became of the money, when it was turned back.
+    #[serde(default)]
+    pub money: Money,
+}
+
+/// What became of the money of a booking that was turned back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Money {
+    /// None was taken.
+    #[default]
+    NotTaken,
+    /// It went back.
+    Refunded,
+    /// It did not, and a person decided so.
+    WrittenOff,
 }
 
 activity!(Send, "notification.send", Notice => ());

@@ -1,7 +1,7 @@
 //! Payment: money taken once per booking, and given back once.
 
 use super::{
-    Answer, Contract, Due, Duty, Move, Settled, Stake, Undo, activity,
+    Answer, Contract, Due, Duty, Move, No, Settled, Stake, Undo, activity,
     recovery::{Claims, OpenAfter},
 };
 use crate::{
@@ -49,7 +49,7 @@ pub enum ChargeAnswer {
         /// The provider's stable code, such as `insufficient_funds`.
         reason: String,
     },
-    /// This booking has been refunded before: it may not be charged again.
+    /// This booking has been refunded, or is being refunded: it may not be charged again.
     Closed,
 }
 
@@ -59,11 +59,11 @@ pub const PAYMENT_DECLINED: &str = "payment_declined";
 impl Answer for ChargeAnswer {
     type Granted = ();
 
-    fn granted(self) -> Result<(), Stop> {
+    fn granted(self) -> Result<(), No> {
         match self {
             Self::Captured => Ok(()),
-            Self::Declined { .. } => Err(Stop::because(PAYMENT_DECLINED)),
-            Self::Closed => Err(Stop::because("charge_closed")),
+            Self::Declined { .. } => Err(No::Refused(Stop::because(PAYMENT_DECLINED))),
+            Self::Closed => Err(No::Closed(Stop::because("charge_closed"))),
         }
     }
 }
@@ -83,7 +83,8 @@ impl Contract for Charge {
 ///
 /// [`ByHand::Resolved`](super::ByHand::Resolved) is believed when the provider's books say so too, and refused
 /// (`not_refunded_at_provider`) otherwise. [`ByHand::WrittenOff`](super::ByHand::WrittenOff) closes the charge without
-/// a refund; refused (`amount_differs`, `charge_not_known`) unless exactly that much was taken and is still open.
+/// a refund; refused (`amount_differs`, `refunded_meanwhile`) unless exactly that much was taken and is still open, and not
+/// known yet while a refund may still be on its way at the provider.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Refund;
 

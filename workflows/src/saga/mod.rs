@@ -30,12 +30,12 @@ pub mod progress;
 mod publish;
 mod settle;
 
-pub use operator::{Action, Audit, Foresight, HoldEffect, Intervention, MoneyEffect, Preview, Snapshot};
+pub use operator::{Action, Audit, Foresight, HoldEffect, Intervention, MoneyEffect, Outcome, Preview, Snapshot};
 pub use progress::{Heard, Limits, Milestone, Opening, Progress, Recovered, Refusal, Said, Stage};
 
 use crate::{
     booking::{Ending, Party, Row},
-    contracts::{Answer, Contract, Due, Duty, Undo, catalog, notification},
+    contracts::{Answer, Contract, Due, Duty, No, Undo, catalog, notification},
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::future::LocalBoxFuture;
@@ -57,6 +57,9 @@ pub const BOOKING_ITEM: SearchAttributeKey<String> = SearchAttributeKey::keyword
 pub const BOOKING_CUSTOMER: SearchAttributeKey<String> = SearchAttributeKey::keyword("BookingCustomer");
 /// Who has to act: `administrator`, `customer`, `operator`.
 pub const WAITING_FOR: SearchAttributeKey<String> = SearchAttributeKey::keyword("WaitingFor");
+
+/// What the timeline says when a booking was taken over from a saga that had ended before it.
+const TAKEN_OVER: &str = "taken_over";
 
 /// The kit's own stages, beside those of each saga.
 pub mod stage {
@@ -206,16 +209,15 @@ impl<B: Booking> Saga<B> {
 
         let limit = self.limits.step;
         match self.ctx.execute_activity(contract, input, options::<Do>(limit)).await {
-            Ok(answer) => {
-                let granted = answer.granted();
-                if granted.is_err() {
+            Ok(answer) => match answer.granted() {
+                Ok(granted) => self.stop_if_cancelled().map(|()| granted),
+                Err(No::Refused(stop)) => {
                     // A refusal is kept by the worker and closes the key: there is nothing to take back.
                     self.undo.pop();
-                } else {
-                    self.stop_if_cancelled()?;
+                    Err(stop)
                 }
-                granted
-            }
+                Err(No::Closed(stop)) => Err(stop),
+            },
             Err(_unknown) => {
                 // Whoever cancelled was heard: that is the reason they are told.
                 self.stop_if_cancelled()?;
@@ -287,8 +289,10 @@ impl<B: Booking> Saga<B> {
         if let Some(held) = &sight.held {
             self.describe(&held.name, held.price);
         }
+        let now = self.now();
         let (committed, reason) = self.ctx.state_mut(|booking| {
             let progress = booking.progress_mut();
+            progress.row.times.insert(TAKEN_OVER.to_owned(), now);
             progress.was_released = sight.released;
             if let Some(item) = sight.item {
                 progress.row.item = item;
@@ -386,6 +390,11 @@ impl<B: Booking> Saga<B> {
             customer: row.customer,
             item_name: row.item_name,
             reason: row.reason,
+            money: match (row.times.contains_key("refunded"), row.times.contains_key("written_off")) {
+                (true, _) => notification::Money::Refunded,
+                (false, true) => notification::Money::WrittenOff,
+                (false, false) => notification::Money::NotTaken,
+            },
         };
         let (ctx, limit) = (self.ctx.clone(), self.limits.notice);
         self.start(async move {

@@ -6,14 +6,14 @@
 use super::{Heard, Progress, Refusal, stage};
 use crate::{
     booking::{BookingId, Row, Stuck, Subject},
-    contracts::{ByHand, Move, Settled, Stake},
+    contracts::{ByHand, Move, Stake},
     money::Money,
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// No more moves are heard before these have been carried out.
-const PENDING_MAX: usize = 8;
+/// A saga hears no more moves than this: the engine takes 2,000 messages for each of its runs, and people need the rest.
+const MOVES_MAX: u32 = 1_000;
 
 /// What an operator does about a booking.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,24 +71,47 @@ impl Action {
     }
 }
 
-/// The record of an intervention.
+/// The record of an intervention. It is on the board before the move is carried out, and once more with what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// Of which booking.
     pub booking: BookingId,
+    /// The version of the row when it was heard.
+    pub version: i32,
     /// Which of its interventions, counted from 1 within one saga.
     pub number: u32,
-    /// The version of the row when it was heard. With the number, what tells it from all others.
-    pub version: i32,
-    /// When it was carried out.
+    /// When it was taken up.
     pub at: DateTime<Utc>,
+    /// About which step.
+    pub step: String,
     /// What was done, by whom and why.
     #[serde(flatten)]
     pub intervention: Intervention,
     /// What was open before.
     pub before: Option<Stuck>,
+    /// What came of it; not known yet when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
     /// What is open after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Stuck>,
+}
+
+/// What came of a move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The step is done, or left out.
+    Done,
+    /// A worker refused it, or it was not allowed any more.
+    Refused {
+        /// A stable code.
+        reason: String,
+    },
+    /// Nobody answered. It is tried on as before.
+    NoAnswer,
+    /// The step was done before the move could be made.
+    NotNeeded,
 }
 
 /// What a move would do, before it is made.
@@ -132,8 +155,8 @@ pub enum MoneyEffect {
     Unchanged,
     /// The provider is asked once more to give it back.
     RefundTriedAgain,
-    /// It counts as given back, if the provider's books say that it was.
-    CountedAsRefunded,
+    /// It counts as given back if the provider's books say that it was; otherwise nothing happens.
+    RefundedIfTheProviderAgrees,
     /// It stays where it is, and is written off.
     WrittenOff,
 }
@@ -144,8 +167,8 @@ pub enum MoneyEffect {
 pub enum HoldEffect {
     /// Nothing.
     Unchanged,
-    /// It becomes free when the money is dealt with, or at once where no money is open.
-    Released,
+    /// It becomes free once the money is dealt with, or at once where no money is open.
+    ReleasedAfterTheMoney,
 }
 
 /// Where a booking is, as it knows itself.
@@ -167,6 +190,14 @@ pub(super) struct OpenTask {
     pub refused: Option<String>,
 }
 
+/// An intervention that has not come to its end. It is about the step that was stuck when it was heard, and no other.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub audit: Audit,
+    /// The board has its record: it is being carried out.
+    pub taken_up: bool,
+}
+
 /// What is being settled, and what operators have said about it.
 #[derive(Debug, Default)]
 pub(super) struct Interventions {
@@ -174,18 +205,39 @@ pub(super) struct Interventions {
     pub open: Vec<OpenTask>,
     /// How often each was asked for without success.
     pub attempts: u32,
-    /// Heard, and not carried out yet.
-    pub pending: Vec<Intervention>,
+    /// One at a time.
+    pub pending: Option<Pending>,
     /// How many there have been.
     pub count: u32,
-    /// Carried out, and not acknowledged by the board yet.
-    pub unpublished: Vec<Audit>,
+    /// Not acknowledged by the board yet, with their place in the order in which they were told.
+    pub unpublished: Vec<(u32, Audit)>,
+    pub told: u32,
+}
+
+impl Interventions {
+    /// Has the board to be told of an intervention, or of what came of it.
+    pub fn tell(&mut self, audit: Audit) {
+        self.told += 1;
+        self.unpublished.push((self.told, audit));
+    }
 }
 
 impl Progress {
     /// Records what an operator wants done; it is carried out at once.
     pub fn intervene(&mut self, intervention: Intervention) -> Heard {
-        self.interventions.pending.push(intervention);
+        self.interventions.count += 1;
+        let audit = Audit {
+            booking: self.row.booking,
+            version: self.row.version,
+            number: self.interventions.count,
+            at: self.row.at,
+            step: self.stuck_at().map(|task| task.name.to_owned()).unwrap_or_default(),
+            intervention,
+            before: self.stuck(),
+            outcome: None,
+            after: None,
+        };
+        self.interventions.pending = Some(Pending { audit, taken_up: false });
         self.heard()
     }
 
@@ -193,9 +245,10 @@ impl Progress {
     ///
     /// # Errors
     /// `not_stuck` when there is nothing to do anything about, `move_pending` while another move is being carried out,
-    /// `move_not_allowed` when it would break a promise, `amount_differs` when another amount is at risk.
+    /// `move_not_allowed` when it would break a promise, `amount_differs` when another amount is at risk, and
+    /// `too_many_moves` when this saga has heard as many as it can.
     pub fn preview(&self, action: &Action) -> Result<Preview, Refusal> {
-        let Interventions { open, pending, .. } = &self.interventions;
+        let Interventions { open, pending, count, .. } = &self.interventions;
         let amount = self.at_risk();
         let kind = action.kind();
         let Some(task) = self.stuck_at() else { return Err(self.refuse("not_stuck")) };
@@ -203,12 +256,14 @@ impl Progress {
         if kind != Move::Retry && self.row.stage != stage::STUCK {
             return Err(self.refuse("not_stuck"));
         }
-        let busy = if kind == Move::Retry { pending.len() >= PENDING_MAX } else { !pending.is_empty() };
-        if busy {
+        if pending.is_some() {
             return Err(self.refuse("move_pending"));
         }
-        if !task.allowed().contains(&kind) {
+        if !task.allowed(amount).contains(&kind) {
             return Err(self.refuse("move_not_allowed"));
+        }
+        if *count >= MOVES_MAX {
+            return Err(self.refuse("too_many_moves"));
         }
         if let Action::WriteOff { amount: given } = action
             && Some(*given) != amount
@@ -217,12 +272,12 @@ impl Progress {
         }
         let money = match (task.stake, kind) {
             (Stake::Money, Move::Retry) => MoneyEffect::RefundTriedAgain,
-            (Stake::Money, Move::Resolve) => MoneyEffect::CountedAsRefunded,
+            (Stake::Money, Move::Resolve) => MoneyEffect::RefundedIfTheProviderAgrees,
             (Stake::Money, Move::WriteOff) => MoneyEffect::WrittenOff,
             _ => MoneyEffect::Unchanged,
         };
         let releases = open.iter().any(|task| task.stake == Stake::Hold);
-        let hold = if releases { HoldEffect::Released } else { HoldEffect::Unchanged };
+        let hold = if releases { HoldEffect::ReleasedAfterTheMoney } else { HoldEffect::Unchanged };
         Ok(Preview { money, amount, hold })
     }
 
@@ -238,7 +293,7 @@ impl Progress {
             step: task.name.to_owned(),
             reason: task.refused.clone(),
             at_risk: self.at_risk(),
-            moves: task.allowed(),
+            moves: task.allowed(self.at_risk()),
         })
     }
 
@@ -257,18 +312,13 @@ impl Progress {
 
 impl OpenTask {
     /// To leave out what a worker has refused would be to go on without it; what merely does not answer may be left out
-    /// where the contract says so.
-    fn allowed(&self) -> Vec<Move> {
+    /// where the contract says so. Where no money is at risk, there is none to settle by hand.
+    pub(super) fn allowed(&self, at_risk: Option<Money>) -> Vec<Move> {
         let allowed = |kind: &Move| match kind {
             Move::Retry => true,
             Move::Skip => self.moves.contains(kind) && self.refused.is_none(),
-            Move::Resolve | Move::WriteOff => self.moves.contains(kind),
+            Move::Resolve | Move::WriteOff => self.moves.contains(kind) && at_risk.is_some(),
         };
         Move::ALL.iter().copied().filter(allowed).collect()
     }
-}
-
-/// What a round has found out about something that must be done.
-pub(super) const fn is_settled(answer: Option<&Settled>) -> bool {
-    matches!(answer, Some(Settled::Done | Settled::Nothing))
 }

@@ -78,7 +78,7 @@ pub struct Opening {
 /// What is known of a booking whose saga has ended before it: it was terminated, failed, timed out or deleted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recovered {
-    /// How that saga ended: `terminated`, `failed`, `timed_out`, `canceled` or `deleted`.
+    /// How that saga ended: `terminated`, `failed`, `timed_out`, `canceled`, `completed` or `deleted`.
     pub after: String,
     /// Where the booking was, if the board knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]

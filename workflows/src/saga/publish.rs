@@ -15,20 +15,31 @@ const NEAR_ATTEMPT: Duration = Duration::from_millis(500);
 const NEAR_ATTEMPTS: u32 = 2;
 
 impl<B: Booking> Saga<B> {
-    /// Publishes every row the board has not acknowledged. When it does not answer in time, the rows go out by a regular
+    /// Publishes everything the board has not acknowledged. When it does not answer in time, that goes out by a regular
     /// activity that the story does not wait for: an outage of the board stops no booking.
     pub(super) async fn publish(&mut self) {
-        let near = publish_near(&self.ctx).await;
-        if near.is_err() {
-            let ctx = self.ctx.clone();
-            self.start(async move { publish_far(&ctx).await });
+        match publish_near(&self.ctx).await {
+            Ok(None) => {}
+            Ok(Some(newer)) => {
+                // The board knows this booking from an earlier saga, which nobody told us of: we go on from there.
+                self.ctx.state_mut(|booking| {
+                    let progress = booking.progress_mut();
+                    progress.row.version = newer + 1;
+                    progress.unpublished.push(progress.row.clone());
+                });
+                // Should this not arrive, the next row brings it.
+                let _arrived = publish_near(&self.ctx).await;
+            }
+            Err(()) => {
+                let ctx = self.ctx.clone();
+                self.start(async move { publish_far(&ctx).await });
+            }
         }
     }
 }
 
-async fn publish_near<B: Booking>(ctx: &WorkflowContext<B>) -> Result<(), ()> {
-    let rows = unpublished(ctx);
-    let last = Last::of(&rows);
+async fn publish_near<B: Booking>(ctx: &WorkflowContext<B>) -> Result<Option<i32>, ()> {
+    let (rows, last) = unpublished(ctx);
     // Bounded by attempts, not by a total: a total that passes between two attempts is never noticed.
     let options = LocalActivityOptions::builder()
         .start_to_close_timeout(NEAR_ATTEMPT)
@@ -37,14 +48,13 @@ async fn publish_near<B: Booking>(ctx: &WorkflowContext<B>) -> Result<(), ()> {
         )
         .cancellation_token(WorkflowCancellationToken::new())
         .build();
-    ctx.execute_local_activity(Publish, rows, options).await.map_err(drop)?;
+    let newer = ctx.execute_local_activity(Publish, rows, options).await.map_err(drop)?;
     acknowledge(ctx, last);
-    Ok(())
+    Ok(newer)
 }
 
 async fn publish_far<B: Booking>(ctx: &WorkflowContext<B>) {
-    let rows = unpublished(ctx);
-    let last = Last::of(&rows);
+    let (rows, last) = unpublished(ctx);
     // No limit in total: a booking is over when its last row is on the board, however long that is away.
     let options = ActivityOptions::with_start_to_close_timeout(Publish::ATTEMPT)
         .task_queue(Publish::QUEUE.to_owned())
@@ -57,26 +67,23 @@ async fn publish_far<B: Booking>(ctx: &WorkflowContext<B>) {
     }
 }
 
-/// The newest of what was sent.
+/// How far what was sent goes.
 #[derive(Clone, Copy)]
 struct Last {
     version: i32,
-    audit: u32,
+    told: u32,
 }
 
-impl Last {
-    fn of(rows: &Rows) -> Self {
-        Self {
-            version: rows.rows.last().map_or(0, |row| row.version),
-            audit: rows.audits.last().map_or(0, |audit| audit.number),
-        }
-    }
-}
-
-fn unpublished<B: Booking>(ctx: &WorkflowContext<B>) -> Rows {
+fn unpublished<B: Booking>(ctx: &WorkflowContext<B>) -> (Rows, Last) {
     ctx.state(|booking| {
         let progress = booking.progress();
-        Rows { rows: progress.unpublished.clone(), audits: progress.interventions.unpublished.clone() }
+        let told = &progress.interventions.unpublished;
+        let last = Last {
+            version: progress.unpublished.last().map_or(0, |row| row.version),
+            told: told.last().map_or(0, |(told, _)| *told),
+        };
+        let audits = told.iter().map(|(_, audit)| audit.clone()).collect();
+        (Rows { rows: progress.unpublished.clone(), audits }, last)
     })
 }
 
@@ -84,6 +91,6 @@ fn acknowledge<B: Booking>(ctx: &WorkflowContext<B>, last: Last) {
     ctx.state_mut(|booking| {
         let progress = booking.progress_mut();
         progress.unpublished.retain(|row| row.version > last.version);
-        progress.interventions.unpublished.retain(|audit| audit.number > last.audit);
+        progress.interventions.unpublished.retain(|(told, _)| *told > last.told);
     });
 }

@@ -6,12 +6,12 @@
 //! short: there is nothing left to turn back.
 
 use super::{
-    Audit, Booking, Intervention, Saga,
-    operator::{OpenTask, is_settled},
+    Booking, Outcome, Saga,
+    operator::{OpenTask, Pending},
     options, stage,
 };
 use crate::{
-    booking::{Party, Stuck},
+    booking::Party,
     contracts::{ByHand, Due, Duty, Move, Settled, Stake, Undo},
 };
 use chrono::TimeDelta;
@@ -42,8 +42,17 @@ pub struct Task {
     ask: Box<dyn Fn(Option<ByHand>) -> LocalBoxFuture<'static, Option<Settled>>>,
     /// An operator's word about it, until it is answered.
     by_hand: Option<ByHand>,
-    /// Why it was refused the last time it was asked for.
+    /// Why it was refused when it was last asked for without one.
     refused: Option<String>,
+}
+
+/// What a round has come to.
+#[derive(Default)]
+struct Round {
+    /// Still open.
+    open: Vec<Task>,
+    /// What each step was answered that was asked for.
+    answers: Vec<(&'static str, Option<Settled>)>,
 }
 
 impl Task {
@@ -86,11 +95,12 @@ impl<B: Booking> Saga<B> {
     pub(super) async fn settle(&mut self, mut open: Vec<Task>) {
         let began = self.now();
         self.show_open(&open);
-        loop {
-            let (heard, before) = self.hear(&mut open);
-            open = self.round(open).await;
+        while !open.is_empty() {
+            self.take_up(&mut open).await;
+            let round = self.round(open).await;
+            open = round.open;
             self.show_open(&open);
-            self.write_down(heard, before).await;
+            self.conclude(&round.answers, &open).await;
             if open.is_empty() {
                 break;
             }
@@ -101,29 +111,40 @@ impl<B: Booking> Saga<B> {
             }
             self.pause(took).await;
         }
-        self.ctx.state_mut(|booking| booking.progress_mut().interventions.attempts = 0);
+        self.ctx.state_mut(|booking| {
+            let interventions = &mut booking.progress_mut().interventions;
+            interventions.attempts = 0;
+            // Said while the last of it was being done.
+            if let Some(Pending { mut audit, .. }) = interventions.pending.take() {
+                audit.outcome = Some(Outcome::NotNeeded);
+                interventions.tell(audit);
+            }
+        });
     }
 
-    /// Asks once for everything that nothing parked holds back. Gives back what is still open.
-    async fn round(&mut self, open: Vec<Task>) -> Vec<Task> {
-        let mut parked: Vec<Task> = Vec::new();
+    /// Asks once for everything that nothing parked holds back.
+    async fn round(&mut self, open: Vec<Task>) -> Round {
+        let mut round = Round::default();
         for mut task in open {
-            if parked.iter().any(|earlier| task.after.contains(&earlier.name)) {
-                parked.push(task);
+            if round.open.iter().any(|earlier| task.after.contains(&earlier.name)) {
+                round.open.push(task);
                 continue;
             }
             let answer = (task.ask)(task.by_hand.clone()).await;
-            if is_settled(answer.as_ref()) {
-                self.note(&task, answer == Some(Settled::Done));
-                continue;
+            match &answer {
+                Some(Settled::Done) => self.time(task.done),
+                Some(Settled::GivenUp) => self.time(Some(WRITTEN_OFF)),
+                // An operator's word counts once: after that it is asked for as before.
+                Some(Settled::Refused { .. }) if task.by_hand.take().is_some() => {}
+                Some(Settled::Refused { reason }) => task.refused = Some(reason.clone()),
+                Some(Settled::Nothing) | None => {}
             }
-            if let Some(Settled::Refused { reason }) = answer {
-                // An operator's word counts once: what is refused is asked for as before.
-                (task.refused, task.by_hand) = (Some(reason), None);
+            round.answers.push((task.name, answer.clone()));
+            if matches!(answer, Some(Settled::Refused { .. }) | None) {
+                round.open.push(task);
             }
-            parked.push(task);
         }
-        parked
+        round
     }
 
     /// Lets the pause between two rounds pass, unless an operator says something.
@@ -131,7 +152,10 @@ impl<B: Booking> Saga<B> {
         let part = (took / PAUSE_PART).to_std().unwrap_or_default();
         let pause = part.max(PAUSE_MIN).min(self.limits.pause_max);
         let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
-        let said = |booking: &B| !booking.progress().interventions.pending.is_empty();
+        let said = |booking: &B| {
+            let pending = booking.progress().interventions.pending.as_ref();
+            pending.is_some_and(|pending| !pending.taken_up)
+        };
         let mut said = std::pin::pin!(self.ctx.wait_condition_with_options(said, detached));
         let alarm = WorkflowCancellationToken::new();
         let options = TimerOptions::builder(pause).cancellation_token(alarm.clone()).summary("next attempt".to_owned());
@@ -142,45 +166,61 @@ impl<B: Booking> Saga<B> {
         }
     }
 
-    /// Takes what operators have said to the tasks it is about.
-    fn hear(&self, open: &mut Vec<Task>) -> (Vec<Intervention>, Option<Stuck>) {
-        let (heard, before, at) = self.ctx.state_mut(|booking| {
-            let progress = booking.progress_mut();
-            let heard = std::mem::take(&mut progress.interventions.pending);
-            (heard, progress.stuck(), progress.stuck_at().map(|task| task.name))
+    /// Takes what an operator has said to the step it is about, once the board has its record: no move without one.
+    async fn take_up(&mut self, open: &mut Vec<Task>) {
+        let now = self.now();
+        let heard = self.ctx.state_mut(|booking| {
+            let interventions = &mut booking.progress_mut().interventions;
+            let pending = interventions.pending.as_mut().filter(|pending| !pending.taken_up)?;
+            (pending.taken_up, pending.audit.at) = (true, now);
+            let audit = pending.audit.clone();
+            interventions.tell(audit.clone());
+            Some(audit)
         });
-        for intervention in &heard {
-            let Some(place) = open.iter().position(|task| Some(task.name) == at) else { continue };
-            if intervention.action.kind() == Move::Skip {
-                open.remove(place);
-                self.time(SKIPPED);
-            } else {
-                open[place].by_hand = intervention.action.by_hand();
-            }
+        let Some(audit) = heard else { return };
+        self.publish().await;
+        let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
+        let recorded = |booking: &B| booking.progress().interventions.unpublished.is_empty();
+        // A detached wait ends in one way only.
+        drop(self.ctx.wait_condition_with_options(recorded, detached).await);
+
+        // It may have been done, or refused, since that was said.
+        let Some(place) = open.iter().position(|task| task.name == audit.step) else { return };
+        let kind = audit.intervention.action.kind();
+        if kind != Move::Skip {
+            open[place].by_hand = audit.intervention.action.by_hand();
+        } else if open[place].refused.is_none() && open[place].moves.contains(&kind) {
+            open.remove(place);
+            self.time(Some(SKIPPED));
         }
-        (heard, before)
     }
 
-    /// Writes down what operators did, with what was open before and after, and shows that something has happened.
-    async fn write_down(&mut self, heard: Vec<Intervention>, before: Option<Stuck>) {
-        if heard.is_empty() {
-            return;
-        }
-        let at = self.now();
-        let open = self.ctx.state_mut(|booking| {
+    /// Writes down what came of what an operator said, and shows that something has happened.
+    async fn conclude(&mut self, answers: &[(&'static str, Option<Settled>)], open: &[Task]) {
+        let shown = self.ctx.state_mut(|booking| {
             let progress = booking.progress_mut();
-            let (booking, version, after) = (progress.row.booking, progress.row.version, progress.stuck());
-            for intervention in heard {
-                progress.interventions.count += 1;
-                let number = progress.interventions.count;
-                let (before, after) = (before.clone(), after.clone());
-                let audit = Audit { booking, number, version, at, intervention, before, after };
-                progress.interventions.unpublished.push(audit);
+            let pending = progress.interventions.pending.as_ref().filter(|pending| pending.taken_up)?;
+            let mut audit = pending.audit.clone();
+            let task = open.iter().find(|task| task.name == audit.step);
+            if task.is_some_and(|task| task.by_hand.is_some()) {
+                // Not answered yet: it is asked for with the same word again.
+                return None;
             }
-            after
+            let answer = answers.iter().find(|(step, _)| *step == audit.step).and_then(|(_, answer)| answer.as_ref());
+            audit.outcome = Some(match (task, answer, audit.intervention.action.kind()) {
+                (None, None, Move::Skip) | (None, Some(Settled::Done | Settled::GivenUp), _) => Outcome::Done,
+                (None, ..) => Outcome::NotNeeded,
+                (Some(_), _, Move::Skip) => Outcome::Refused { reason: "move_not_allowed".to_owned() },
+                (Some(_), Some(Settled::Refused { reason }), _) => Outcome::Refused { reason: reason.clone() },
+                (Some(_), ..) => Outcome::NoAnswer,
+            });
+            audit.after = progress.stuck();
+            progress.interventions.pending = None;
+            progress.interventions.tell(audit);
+            Some(progress.stuck())
         });
         // What ends here is shown by what follows.
-        if let Some(stuck) = open {
+        if let Some(Some(stuck)) = shown {
             self.advance(|row, _| row.stuck = row.stuck.take().map(|_| stuck)).await;
         }
     }
@@ -213,17 +253,11 @@ impl<B: Booking> Saga<B> {
         .await;
     }
 
-    /// Puts on the timeline what became of a task.
-    fn note(&self, task: &Task, done: bool) {
-        match (&task.by_hand, task.done) {
-            (Some(ByHand::WrittenOff { .. }), _) if done => self.time(WRITTEN_OFF),
-            (_, Some(what)) if done => self.time(what),
-            _ => {}
-        }
-    }
-
-    fn time(&self, what: &str) {
+    /// Puts something on the timeline.
+    fn time(&self, what: Option<&str>) {
         let now = self.now();
-        self.ctx.state_mut(|booking| booking.progress_mut().row.times.insert(what.to_owned(), now));
+        if let Some(what) = what {
+            self.ctx.state_mut(|booking| booking.progress_mut().row.times.insert(what.to_owned(), now));
+        }
     }
 }

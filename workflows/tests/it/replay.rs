@@ -82,7 +82,7 @@ impl Careless {
                 method: None,
             };
             saga.step(payment::Charge, charge, payment::Refund).await?;
-            let hold = catalog::HoldRequest { booking, workflow, item: opening.item, period: None };
+            let hold = catalog::HoldRequest { booking, workflow, customer: None, item: opening.item, period: None };
             saga.step(catalog::Hold, hold, catalog::Release).await?;
             saga.reach(Stage::Held).await;
             Ok(())

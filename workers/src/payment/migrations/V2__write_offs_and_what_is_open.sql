@@ -10,11 +10,13 @@ alter table charges add column resolved_ref text;
 -- When the booking was known to have completed: its money is no longer open.
 alter table charges add column kept_at timestamptz;
 
--- A write-off moves the amount from what we hold for the booking to what was given up; a write-back is its reverse, for a
--- refund that went through after all.
+-- When the provider was last asked for a refund that it has not answered: it may still be on its way.
+alter table charges add column refund_sent_at timestamptz;
+
+-- A write-off moves the amount from what we hold for the booking to what was given up.
 alter table postings drop constraint postings_movement_check;
 alter table postings add constraint postings_movement_check
-    check (movement in ('capture', 'refund', 'write_off', 'write_back'));
+    check (movement in ('capture', 'refund', 'write_off'));
 alter table postings drop constraint postings_account_check;
 alter table postings add constraint postings_account_check check (account in ('customer', 'bookings', 'written_off'));
 
