@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -91,17 +91,46 @@ impl Fault {
     }
 }
 
+/// What has come of the faults of a customer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// How many have not been used up.
+    pub left: usize,
+    /// How many calls that met one are still at it.
+    pub running: usize,
+}
+
 #[derive(Default)]
-pub(super) struct Faults(Mutex<Vec<Fault>>);
+pub(super) struct Faults {
+    wanted: Mutex<Vec<Fault>>,
+    /// The customers of the calls that are at it.
+    running: Arc<Mutex<Vec<String>>>,
+}
+
+/// A call is at it for as long as this lives.
+pub(super) struct Met {
+    running: Arc<Mutex<Vec<String>>>,
+    customer: String,
+}
+
+impl Drop for Met {
+    fn drop(&mut self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = running.iter().position(|customer| *customer == self.customer) {
+            running.swap_remove(place);
+        }
+    }
+}
 
 impl Faults {
     pub(super) fn add(&self, fault: Fault) {
         self.lock().push(fault);
     }
 
-    /// How many faults of a customer have not been used up.
-    pub(super) fn left(&self, customer: &str) -> usize {
-        self.lock().iter().filter(|fault| fault.customer.as_deref() == Some(customer)).count()
+    pub(super) fn seen(&self, customer: &str) -> Seen {
+        let left = self.lock().iter().filter(|fault| fault.customer.as_deref() == Some(customer)).count();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        Seen { left, running: running.iter().filter(|running| *running == customer).count() }
     }
 
     pub(super) fn clear(&self, customer: &str) {
@@ -109,8 +138,13 @@ impl Faults {
     }
 
     /// The fault for this call, used up once.
-    pub(super) fn next(&self, operation: Operation, key: &str, customer: &str) -> Fault {
-        self.take(|fault| !fault.refuse_refunds && fault.is_for(operation, key, customer)).unwrap_or_default()
+    pub(super) fn next(&self, operation: Operation, key: &str, customer: &str) -> (Fault, Option<Met>) {
+        let Some(fault) = self.take(|fault| !fault.refuse_refunds && fault.is_for(operation, key, customer)) else {
+            return (Fault::default(), None);
+        };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.push(customer.to_owned());
+        (fault, Some(Met { running: self.running.clone(), customer: customer.to_owned() }))
     }
 
     pub(super) fn refuses_refund(&self, key: &str, customer: &str) -> bool {
@@ -132,7 +166,7 @@ impl Faults {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Fault>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

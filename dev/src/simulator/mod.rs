@@ -71,7 +71,9 @@ pub async fn serve(listener: TcpListener, settings: Settings) -> anyhow::Result<
         let answer = hyper::service::service_fn(move |request| {
             let mut service = service.clone();
             async move {
-                let Ok(response) = service.call(request).await;
+                // On a task of its own: what was begun takes effect, also when the caller has given up waiting for it.
+                let called = tokio::spawn(async move { service.call(request).await });
+                let Ok(response) = called.await.map_err(std::io::Error::other)?;
                 if response.extensions().get::<Dropped>().is_some() {
                     return Err(std::io::Error::other("this reply is dropped on purpose"));
                 }
@@ -113,7 +115,7 @@ fn routes(simulator: Arc<Simulator>) -> impl Filter<Extract = (Response,), Error
         },
     );
     let left = warp::path!("faults" / String).and(warp::get()).and(with.clone()).map(
-        |customer: String, simulator: Arc<Simulator>| reply::json(&simulator.faults.left(&customer)).into_response(),
+        |customer: String, simulator: Arc<Simulator>| reply::json(&simulator.faults.seen(&customer)).into_response(),
     );
     let clear = warp::path!("faults" / String).and(warp::delete()).and(with).map(
         |customer: String, simulator: Arc<Simulator>| {
@@ -193,7 +195,7 @@ async fn perform(
     customer: &str,
     work: impl FnOnce() -> Response,
 ) -> Response {
-    let fault = simulator.faults.next(operation, key, customer);
+    let (fault, _met) = simulator.faults.next(operation, key, customer);
     if let Some(delay) = fault.delay() {
         tokio::time::sleep(delay).await;
     }

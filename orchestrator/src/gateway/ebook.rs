@@ -208,7 +208,24 @@ async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Re
     };
     let body = Verdict { by: call.caller.subject.clone(), decision };
     let message = Message { update: "decide", what: what.into(), body };
-    gateway.tell(call, &row, message, effect, |row| json(StatusCode::OK, &book_of(row, call))).await
+    let told = gateway.tell(call, &row, message, effect, |row| json(StatusCode::OK, &book_of(row, call))).await;
+    match told {
+        // Its saga has ended and answers nobody any more; the board knows whether that was for the other decision.
+        Err(problem) if problem.code == Code::TooLate => {
+            let row = gateway.booking(call, row.booking, Some(SYSTEM)).await?;
+            let otherwise = decided(&row).is_some_and(|decided| decided != decision);
+            Err(if otherwise { Problem::new(Code::DecidedOtherwise).with("stage", row.stage) } else { problem })
+        }
+        told => told,
+    }
+}
+
+fn decided(row: &Row) -> Option<Decision> {
+    if reached(row, Stage::Approved) {
+        Some(Decision::Approve)
+    } else {
+        (row.reason.as_deref() == Some(workflows::rental::REJECTED)).then_some(Decision::Reject)
+    }
 }
 
 // Rentals.

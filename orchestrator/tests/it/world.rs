@@ -5,7 +5,7 @@ use dev::{
     addresses::Addresses,
     simulator::{
         books::{Charge, Status},
-        faults::Fault,
+        faults::{Fault, Seen},
     },
 };
 use orchestrator::gateway::auth::{self, Auth, Caller, Role};
@@ -549,8 +549,8 @@ impl World {
         (seen["met"].as_u64().unwrap(), seen["running"].as_u64().unwrap())
     }
 
-    /// How many of the provider's faults for this member have not come about yet.
-    pub async fn faults_left(&self) -> usize {
+    /// What has come of the provider's faults for this member.
+    pub async fn provider_faults(&self) -> Seen {
         let url = format!("{}/faults/{}", self.setting("HOLDFAST_SIMULATOR_URL"), self.member.subject);
         self.http.get(url).send().await.unwrap().json().await.unwrap()
     }

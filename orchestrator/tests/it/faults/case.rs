@@ -27,6 +27,7 @@ pub async fn settle(world: &World, id: &str) -> Value {
     // What was late arrives now, and must not change anything.
     world.lift(id).await;
     world.eventually("quiet", async || world.met(id).await.1, |running| *running == 0).await;
+    world.eventually("quiet", async || world.provider_faults().await.running, |running| *running == 0).await;
     world.assert_promises(id).await;
     booking
 }

@@ -15,7 +15,7 @@ with it; and every two things that people and clocks may do to a rental, at ever
 provider's books say, for the booking and for all of them together; its postings add up to zero; the book is held as long as
 the booking lives, and no longer; the board says what the saga knows; every announced stage was told once.
 
-A cell says how the booking ended. A dash is no case: an undo has no undo.
+A cell says how the booking ended. A dash is no case: an undo has no undo, and not every worker a provider.
 
 | fault | how it comes about |
 |---|---|
@@ -25,6 +25,7 @@ A cell says how the booking ended. A dash is no case: an undo has no undo.
 | timeout before effect | nobody answers within the limit, and nothing is done: for a step the saga turns back, for what must be done the next round asks again |
 | timeout after effect | it is done, and the answer comes when the limit has long passed |
 | answer lost | the provider does it and closes the connection without a reply; a worker's own database commits and the worker hears an error |
+| provider late | the provider takes effect when the worker has given the call up and asked again |
 | run twice at once | an attempt that Temporal has given up runs at the same time as the next one |
 | undo runs first | the step is on its way until its undo is done; then it arrives |
 | worker gone before, after effect | the completion never reaches Temporal, as when the worker is killed (`orchestrator/tests/it/alone/gone.rs` shows with `SIGKILL` that this is the same) |

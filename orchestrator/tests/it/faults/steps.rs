@@ -13,6 +13,8 @@ use workflows::{
 
 /// A step that takes longer than this is given up by its saga, in the cases that are about that.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(3);
+/// A provider that takes effect after this time has been given up by its worker before.
+const PROVIDER_LATE_MS: u64 = 9_500;
 /// The price that every card is declined for.
 const DECLINED: i64 = 40_200;
 
@@ -36,6 +38,7 @@ pub enum Fault {
     TimeoutBefore,
     TimeoutAfter,
     AnswerLost,
+    ProviderLate,
     RunTwice,
     UndoFirst,
     WorkerGoneBefore,
@@ -50,6 +53,7 @@ impl Fault {
         Self::TimeoutBefore,
         Self::TimeoutAfter,
         Self::AnswerLost,
+        Self::ProviderLate,
         Self::RunTwice,
         Self::UndoFirst,
         Self::WorkerGoneBefore,
@@ -64,6 +68,7 @@ impl Fault {
             Self::TimeoutBefore => "timeout before effect",
             Self::TimeoutAfter => "timeout after effect",
             Self::AnswerLost => "answer lost",
+            Self::ProviderLate => "provider late",
             Self::RunTwice => "run twice at once",
             Self::UndoFirst => "undo runs first",
             Self::WorkerGoneBefore => "worker gone before effect",
@@ -71,9 +76,13 @@ impl Fault {
         }
     }
 
-    /// What an undo would be undone by, and what is past undoing, is not a case.
-    const fn applies(self, place: Place) -> bool {
-        !matches!((self, place), (Self::UndoFirst, Place::Undo | Place::Forward))
+    /// What an undo would be undone by, what is past undoing, and a provider where there is none, are no cases.
+    fn applies(self, target: Target) -> bool {
+        match self {
+            Self::UndoFirst => target.place == Place::Step,
+            Self::ProviderLate => target.is_about_money(),
+            _ => true,
+        }
     }
 }
 
@@ -93,6 +102,10 @@ impl Target {
         };
         format!("{} ({place})", self.activity)
     }
+
+    fn is_about_money(self) -> bool {
+        self.activity.starts_with("payment.")
+    }
 }
 
 /// Everything a saga declares.
@@ -106,7 +119,7 @@ pub fn targets<B: Booking>() -> Vec<Target> {
 
 pub fn cases() -> Vec<Box<dyn Case>> {
     let all = targets::<Rental>().into_iter().flat_map(|target| {
-        let faults = Fault::ALL.iter().filter(move |fault| fault.applies(target.place));
+        let faults = Fault::ALL.iter().filter(move |fault| fault.applies(target));
         faults.map(move |fault| Box::new(StepCase { target, fault: *fault }) as Box<dyn Case>)
     });
     all.collect()
@@ -157,17 +170,9 @@ impl StepCase {
         }
     }
 
-    const fn price(&self) -> i64 {
-        if self.refused_by_provider() { DECLINED } else { 3000 }
-    }
-
-    const fn refused_by_provider(&self) -> bool {
-        matches!((self.fault, self.target.place), (Fault::Refused, Place::Step)) && self.is_about_money()
-    }
-
-    const fn is_about_money(&self) -> bool {
-        // The contracts of the payment worker begin with its name.
-        matches!(self.target.activity.as_bytes().first(), Some(b'p'))
+    fn price(&self) -> i64 {
+        let declined = self.fault == Fault::Refused && self.target.place == Place::Step && self.target.is_about_money();
+        if declined { DECLINED } else { 3000 }
     }
 
     /// Sets the fault up before the booking begins.
@@ -175,7 +180,7 @@ impl StepCase {
         let (once, twice, always) = (Some(1), Some(2), None);
         let refusal = || Kind::Answer(json!({ "answer": "refused", "reason": "refused_on_demand" }));
         let (times, kind) = match (self.fault, self.target.place) {
-            (Fault::Refused, Place::Step) if self.is_about_money() => return,
+            (Fault::Refused, Place::Step) if self.target.is_about_money() => return,
             (Fault::Refused, Place::Step) => {
                 assert_eq!(self.target.activity, "catalog.hold", "say here how it comes to be refused");
                 World::new().rent(book).await.assert_status(201);
@@ -188,7 +193,13 @@ impl StepCase {
             (Fault::TimeoutBefore | Fault::WorkerGoneBefore, _) => (once, Kind::GoneBefore),
             (Fault::TimeoutAfter, Place::Step) => (always, Kind::HoldAfter),
             (Fault::TimeoutAfter, _) => (once, Kind::HoldAfter),
-            (Fault::AnswerLost, _) if self.is_about_money() => return world.fault(self.reply_lost()).await,
+            (Fault::AnswerLost, _) if self.target.is_about_money() => {
+                return world.fault(ProviderFault { after: Some(After::DropReply), ..self.provider_fault() }).await;
+            }
+            (Fault::ProviderLate, _) => {
+                let late = Some((PROVIDER_LATE_MS, PROVIDER_LATE_MS));
+                return world.fault(ProviderFault { delay_ms: late, ..self.provider_fault() }).await;
+            }
             // The answer of its own database: the worker hears an error after the effect.
             (Fault::AnswerLost, _) => (once, Kind::FailAfter),
             (Fault::RunTwice, _) => (once, Kind::UntilRepeated),
@@ -198,14 +209,13 @@ impl StepCase {
         world.worker_fault(id, self.target.activity, times, kind).await;
     }
 
-    /// The provider does it, and its reply never arrives.
-    fn reply_lost(&self) -> ProviderFault {
+    /// Something that goes wrong at the provider, once.
+    fn provider_fault(&self) -> ProviderFault {
         let operation = match self.target.place {
             Place::Step => Operation::Charge,
             Place::Undo | Place::Forward => Operation::Refund,
         };
-        let after = Some(After::DropReply);
-        ProviderFault { operation: Some(operation), after, times: Some(1), ..ProviderFault::default() }
+        ProviderFault { operation: Some(operation), times: Some(1), ..ProviderFault::default() }
     }
 
     /// Takes the booking where it meets the fault, and on to its end.
@@ -230,7 +240,8 @@ impl StepCase {
         match (self.fault, self.target.place) {
             // It shows in the ending.
             (Fault::Refused, Place::Step) => world.booking(id).await["ending"] == "undone",
-            (Fault::AnswerLost, _) if self.is_about_money() => world.faults_left().await == 0,
+            (Fault::ProviderLate, _) => world.provider_faults().await.left == 0,
+            (Fault::AnswerLost, _) if self.target.is_about_money() => world.provider_faults().await.left == 0,
             (Fault::RunTwice | Fault::WorkerGoneBefore | Fault::WorkerGoneAfter, _) => world.met(id).await.0 == 1,
             _ => world.met(id).await.0 >= 1,
         }
