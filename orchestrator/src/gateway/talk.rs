@@ -120,10 +120,19 @@ impl Gateway {
         effect: impl Fn(&Row) -> bool,
         show: impl Fn(&Row) -> Response,
     ) -> Result<Response, Problem> {
-        if effect(row) {
+        if effect(row) && row.ending.is_some() {
             return Ok(show(row));
         }
         let until = call.arrived + ANSWER_WITHIN;
+        if effect(row) {
+            // The board may show what the saga has lost again: what it hears and the row it publishes become durable
+            // together, and an engine that dies in between has neither. So it is told, and only then believed.
+            return match timeout_at(until, self.say(call, row, message)).await.unwrap_or_else(|_| Err(silent())) {
+                Ok(_) => Ok(show(row)),
+                Err(problem) if problem.code == Code::TooLate => Ok(show(row)),
+                Err(problem) => Err(problem.with("stage", row.stage.clone())),
+            };
+        }
         match timeout_at(until, self.say(call, row, message)).await.unwrap_or_else(|_| Err(silent())) {
             Ok(Heard { version }) => {
                 let wished = |row: &Row| row.version > version && effect(row);
