@@ -6,6 +6,7 @@ use crate::{
 };
 use process::{admin::Readiness, temporal::Temporal};
 use std::time::Duration;
+use temporalio_common::search_attributes::SearchAttributes;
 use temporalio_sdk::{
     Worker, WorkerOptions,
     runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
@@ -16,7 +17,7 @@ use workflows::{
     contracts,
     recovery::Sweep,
     rental::Rental,
-    saga::{Booking, Limits},
+    saga::{self, Booking, Limits, Opening},
 };
 
 /// How long running tasks may finish after SIGTERM.
@@ -43,6 +44,16 @@ pub const SAGAS: &[Kind] = &[Kind { system: Rental::SYSTEM, workflow: Rental::WO
 pub fn kind_of(workflow_id: &str) -> Option<(&'static Kind, BookingId)> {
     let (system, booking) = workflow_id.split_once('/')?;
     Some((SAGAS.iter().find(|kind| kind.system == system)?, booking.parse().ok()?))
+}
+
+/// What a saga can be found by in Temporal's web UI, from its first moment on.
+pub(crate) fn found_by(opening: &Opening) -> SearchAttributes {
+    SearchAttributes::new([
+        saga::BOOKING_SYSTEM.value_set(opening.item.system.clone()),
+        saga::BOOKING_ITEM.value_set(opening.item.to_string()),
+        saga::BOOKING_CUSTOMER.value_set(opening.customer.to_string()),
+        saga::BOOKING_STAGE.value_set(saga::stage::REQUESTED.to_owned()),
+    ])
 }
 
 /// Runs every saga until told to stop.

@@ -1,12 +1,16 @@
 //! What the workers' tables have in common: one error, one lock per booking.
 
-use deadpool_postgres::{Client, PoolError, Transaction};
-use tokio_postgres::error::SqlState;
+use deadpool_postgres::{Client, Pool, PoolError, Transaction};
+use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
-use workflows::money::Money;
+use workflows::{
+    booking::{BookingId, Item},
+    contracts::recovery::{Claim, Claims, OpenAfter},
+    money::Money,
+};
 
 /// How much of what is open is listed at once.
-pub const OPEN_PAGE: i64 = 500;
+const OPEN_PAGE: i64 = 500;
 
 /// The database did not answer as it should. To an activity that means: not known yet, try again.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,30 @@ pub async fn begin(client: &mut Client, booking: Uuid) -> Result<Transaction<'_>
     let lock = transaction.prepare_cached("select pg_advisory_xact_lock(hashtextextended($1, 0))").await?;
     transaction.execute(&lock, &[&booking.to_string()]).await?;
     Ok(transaction)
+}
+
+/// Reads a page of what is open. `select` takes the last booking of the page before, an age in seconds and the length of a
+/// page, and gives booking, workflow and customer; `item` reads what is booked, where that is known.
+///
+/// # Errors
+/// [`Error`] when the database does not answer.
+pub async fn open_page(
+    pool: &Pool,
+    select: &str,
+    page: &OpenAfter,
+    item: fn(&Row) -> Option<Item>,
+) -> Result<Claims, Error> {
+    let client = pool.get().await?;
+    let select = client.prepare_cached(select).await?;
+    let after = page.after.map(|booking| booking.0);
+    let rows = client.query(&select, &[&after, &f64::from(page.seconds), &OPEN_PAGE]).await?;
+    let claim = |row: &Row| Claim {
+        booking: BookingId(row.get("booking")),
+        workflow: row.get("workflow"),
+        customer: row.get::<_, Option<&str>>("customer").and_then(|subject| subject.parse().ok()),
+        item: item(row),
+    };
+    Ok(Claims { claims: rows.iter().map(claim).collect() })
 }
 
 /// Reads an amount from its two columns.

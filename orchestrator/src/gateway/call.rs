@@ -15,8 +15,6 @@ use warp::{
 };
 use workflows::booking::BookingId;
 
-/// Nobody waits longer than this for an answer, unless they ask to.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// The longest wait that can be asked for with `Prefer: wait=`.
 pub const WAIT_SECONDS_MAX: u64 = 30;
 /// Bookings, books and so on in one page.
@@ -36,6 +34,8 @@ pub struct Call {
     pub body: Bytes,
     /// When it arrived.
     pub arrived: Instant,
+    /// When an answer is due, unless the caller asks for more.
+    pub answer_by: Instant,
 }
 
 impl Call {
@@ -122,7 +122,7 @@ impl Call {
     /// When an answer is due.
     #[must_use]
     pub fn due(&self) -> Instant {
-        self.arrived + self.wait().unwrap_or_default().max(ANSWER_WITHIN)
+        self.answer_by.max(self.arrived + self.wait().unwrap_or_default())
     }
 
     /// The length of a page, and where it begins.

@@ -42,6 +42,7 @@ use workflows::saga::Limits;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 const REQUESTS_MAX: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
 const BODY_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the gateway is told at the start.
 pub struct Settings {
@@ -55,6 +56,8 @@ pub struct Settings {
     pub service_secret: SecretString,
     /// `HOLDFAST_REQUESTS_IN_FLIGHT_MAX`: more are refused with 503.
     pub requests_in_flight_max: NonZeroUsize,
+    /// `HOLDFAST_ANSWER_SECONDS`: nobody waits longer for an answer, unless they ask to.
+    pub answer_within: Duration,
     /// The limits new bookings are given.
     pub limits: Limits,
 }
@@ -73,6 +76,7 @@ impl Settings {
             catalog_url: required_or("HOLDFAST_CATALOG_URL", "a URL", "http://127.0.0.1:8181")?,
             service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
             requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number from 1", REQUESTS_MAX)?,
+            answer_within: seconds_or("HOLDFAST_ANSWER_SECONDS", ANSWER_WITHIN)?,
             limits: Limits {
                 step: seconds_or("HOLDFAST_STEP_LIMIT_SECONDS", limits.step)?,
                 decision: seconds_or("HOLDFAST_DECISION_LIMIT_SECONDS", limits.decision)?,
@@ -91,6 +95,7 @@ pub struct Gateway {
     board: Board,
     auth: Auth,
     catalogue: Catalogue,
+    answer_within: Duration,
     limits: Limits,
     turns: Turns,
     in_flight: Semaphore,
@@ -108,6 +113,7 @@ impl Gateway {
             board,
             auth: Auth::new(&settings.auth),
             catalogue: Catalogue::new(settings.catalog_url.as_str(), &settings.service_secret)?,
+            answer_within: settings.answer_within,
             limits: settings.limits.clone(),
             turns: Turns::default(),
             in_flight: Semaphore::new(settings.requests_in_flight_max.get()),
@@ -177,7 +183,8 @@ async fn serve_route(
     // After the body: whoever sends slowly takes nobody's place.
     let _place = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
     let query = query.ok_or_else(|| Problem::field("query", "name=value pairs, percent-encoded"))?;
-    let call = Call { caller, parameters, query, headers, body, arrived };
+    let answer_by = arrived + gateway.answer_within;
+    let call = Call { caller, parameters, query, headers, body, arrived, answer_by };
     (route.serve)(gateway.clone(), call).await
 }
 

@@ -7,24 +7,23 @@ use super::{
     catalogue::{Item, Known},
     problem::{Code, Problem},
 };
-use crate::{board, metrics::ACCEPTANCE};
+use crate::{board, host::found_by, metrics::ACCEPTANCE};
 use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 use temporalio_client::{
     RpcOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowStartOptions, errors::WorkflowStartError,
     tonic::Code as Rpc,
 };
-use temporalio_common::search_attributes::SearchAttributes;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
-use uuid::Uuid;
+use uuid::{Uuid, Version};
 use workflows::{
     booking::{self, BookingId, Row},
     contracts, saga,
@@ -149,8 +148,8 @@ impl Gateway {
     }
 
     /// Waits for the turn to ask for an item. While as many requests for it are undecided as there are units, the others
-    /// wait for their outcome; and when all units are held already, it costs a look at the board, not a saga. When time
-    /// runs out, the request goes on without a turn: the hold itself decides.
+    /// wait for their outcome; and when all units are held already, it costs a look at the board, not a saga: one look for
+    /// all who wait. When time runs out, the request goes on without a turn: the hold itself decides.
     async fn turn(
         &self,
         wanted: &Wanted,
@@ -160,15 +159,22 @@ impl Gateway {
     ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
         let units = usize::try_from(units).unwrap_or(1);
         self.refuse_if_held(wanted, units, booking).await?;
-        let turn = timeout_at(until, self.turns.of(wanted.system, wanted.item, units)).await.ok().flatten();
-        self.refuse_if_held(wanted, units, booking).await?;
-        Ok(turn)
+        let turn = timeout_at(until, self.turns.of(wanted.system, wanted.item, units)).await.ok();
+        if matches!(turn, Some(Err(_))) && booking.0.get_version() == Some(Version::SortRand) {
+            // The one before saw that others have it. That was no look at a booking this request may be the repeat of.
+            return Err(taken(wanted));
+        }
+        let refused = self.refuse_if_held(wanted, units, booking).await;
+        if refused.is_err() {
+            self.turns.end(wanted.system, wanted.item);
+        }
+        refused.map(|()| turn.and_then(Result::ok))
     }
 
     /// Refuses when the board says that others have all units. A board that says nothing refuses nobody.
     async fn refuse_if_held(&self, wanted: &Wanted, units: usize, booking: BookingId) -> Result<(), Problem> {
         match hint(self.board.held_by_others(wanted.system, wanted.item, booking, units)).await {
-            Some(held) if held >= units => Err(Problem::new(wanted.taken).with("item", wanted.item)),
+            Some(held) if held >= units => Err(taken(wanted)),
             Some(_) | None => Ok(()),
         }
     }
@@ -183,12 +189,7 @@ impl Gateway {
         let options = WorkflowStartOptions::new(contracts::board::QUEUE, opening.workflow_id())
             .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
             .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
-            .search_attributes(SearchAttributes::new([
-                saga::BOOKING_SYSTEM.value_set(opening.item.system.clone()),
-                saga::BOOKING_ITEM.value_set(opening.item.to_string()),
-                saga::BOOKING_CUSTOMER.value_set(opening.customer.to_string()),
-                saga::BOOKING_STAGE.value_set(saga::stage::REQUESTED.to_owned()),
-            ]))
+            .search_attributes(found_by(opening))
             .static_summary(summary)
             .enable_eager_workflow_start(true)
             .rpc_options(RpcOptions::builder().timeout(START_ATTEMPT).build())
@@ -242,6 +243,10 @@ async fn hint<T>(read: impl Future<Output = Result<T, board::Error>>) -> Option<
     }
 }
 
+fn taken(wanted: &Wanted) -> Problem {
+    Problem::new(wanted.taken).with("item", wanted.item)
+}
+
 fn begun(
     booking: BookingId,
     row: Option<Row>,
@@ -278,9 +283,10 @@ fn fingerprint(body: &str) -> String {
 pub(super) struct Turns(Mutex<HashMap<(String, i64), Weak<Semaphore>>>);
 
 impl Turns {
-    async fn of(&self, system: &str, item: i64, units: usize) -> Option<OwnedSemaphorePermit> {
+    /// The next turn; an error when those who wait for one are sent away instead.
+    async fn of(&self, system: &str, item: i64, units: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
         let queue = {
-            let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queues = self.lock();
             // Nobody waits for these any more.
             queues.retain(|_, queue| queue.strong_count() > 0);
             let queue = queues.entry((system.to_owned(), item)).or_default();
@@ -290,6 +296,17 @@ impl Turns {
                 new
             })
         };
-        queue.acquire_owned().await.ok()
+        queue.acquire_owned().await
+    }
+
+    /// Sends away all who wait for a turn. Who comes after them queues anew.
+    fn end(&self, system: &str, item: i64) {
+        if let Some(queue) = self.lock().remove(&(system.to_owned(), item)).and_then(|queue| queue.upgrade()) {
+            queue.close();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, i64), Weak<Semaphore>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

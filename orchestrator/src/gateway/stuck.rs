@@ -7,7 +7,7 @@ use super::{
     Gateway,
     auth::Role,
     bookings::uniform,
-    call::{ANSWER_WITHIN, Call, Fields, json, needed},
+    call::{Call, Fields, json, needed},
     problem::{Code, Problem},
     routes::{Access, Route},
     talk::Message,
@@ -17,7 +17,7 @@ use chrono::Utc;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 use warp::{
     http::{Method, StatusCode},
     reply::Response,
@@ -130,10 +130,9 @@ async fn intervene(gateway: &Gateway, call: &Call) -> Result<Response, Problem> 
     // Without a key, a click that is repeated before anything has changed is the same click.
     let what =
         body.key.as_ref().map_or_else(|| format!("{}@{}", kind.as_str(), row.version), |_| kind.as_str().to_owned());
-    let until = call.arrived + ANSWER_WITHIN;
+    let until = call.answer_by;
     let message = Message { update: "intervene", what: what.into(), body };
-    let said = timeout_at(until, gateway.say(call, &row, message)).await;
-    let heard = match said.unwrap_or_else(|_| Err(Problem::new(Code::Unavailable).with("part", "the booking's saga"))) {
+    let heard = match gateway.say_within(call, &row, message, until).await {
         Ok(heard) => heard,
         // It ended a moment ago.
         Err(problem) if problem.code == Code::TooLate => return Err(Problem::new(Code::NotStuck)),

@@ -2,7 +2,7 @@
 
 use super::{
     Gateway,
-    call::{ANSWER_WITHIN, Call},
+    call::Call,
     problem::{Code, Problem},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -123,17 +123,17 @@ impl Gateway {
         if effect(row) && row.ending.is_some() {
             return Ok(show(row));
         }
-        let until = call.arrived + ANSWER_WITHIN;
+        let until = call.answer_by;
         if effect(row) {
             // The board may show what the saga has lost again: what it hears and the row it publishes become durable
             // together, and an engine that dies in between has neither. So it is told, and only then believed.
-            return match timeout_at(until, self.say(call, row, message)).await.unwrap_or_else(|_| Err(silent())) {
+            return match self.say_within(call, row, message, until).await {
                 Ok(_) => Ok(show(row)),
                 Err(problem) if problem.code == Code::TooLate => Ok(show(row)),
                 Err(problem) => Err(problem.with("stage", row.stage.clone())),
             };
         }
-        match timeout_at(until, self.say(call, row, message)).await.unwrap_or_else(|_| Err(silent())) {
+        match self.say_within(call, row, message, until).await {
             Ok(Heard { version }) => {
                 let wished = |row: &Row| row.version > version && effect(row);
                 let shown = self.row_when(row.booking, until, &wished).await?;
@@ -169,8 +169,22 @@ impl Gateway {
     {
         let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(format!("{}/{}", row.system, row.booking));
         let asked = handle.query(Query(query, PhantomData), input, WorkflowQueryOptions::default());
-        let answered = timeout(ANSWER_WITHIN, asked).await.map_err(|_| silent())?;
+        let answered = timeout(self.answer_within, asked).await.map_err(|_| silent())?;
         answered.map_err(|error| Problem::unavailable("the booking's saga", &error))
+    }
+
+    /// Says something to a booking, as [`Self::say`], but waits no longer than until a moment.
+    ///
+    /// # Errors
+    /// What the booking answers, or [`Code::Unavailable`] when it does not in time: it may have heard all the same.
+    pub(super) async fn say_within<M: Serialize + DeserializeOwned + Send + 'static>(
+        &self,
+        call: &Call,
+        row: &Row,
+        message: Message<M>,
+        until: Instant,
+    ) -> Result<Heard, Problem> {
+        timeout_at(until, self.say(call, row, message)).await.unwrap_or_else(|_| Err(silent()))
     }
 
     /// Says something to a booking, and waits until it is heard.

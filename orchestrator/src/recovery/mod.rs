@@ -38,12 +38,11 @@ use temporalio_common::{
         common::v1::WorkflowExecution, history::v1::history_event::Attributes,
         workflowservice::v1::GetWorkflowExecutionHistoryRequest,
     },
-    search_attributes::SearchAttributes,
 };
 use workflows::{
     booking::{BookingId, Ending, Item, Row, Subject},
     contracts::recovery::{self, Claim, Reviewed},
-    saga::{self, Limits, Opening, Recovered},
+    saga::{Limits, Opening, Recovered},
 };
 
 /// How far the quick search looks back, and how far the first one of a process does: nobody may have looked for long.
@@ -100,7 +99,7 @@ impl Recovery {
             let Some((kind, booking)) = host::kind_of(run.id()) else { continue };
             let lost = Lost { kind, booking, workflow: run.id(), after: word(run.status()) };
             // One that cannot be taken over now keeps no other from it; it is found again.
-            match self.recover(&lost, run.run_id()).await {
+            match self.take_over(&lost, Some(run.run_id()), None).await {
                 Ok(taken_over) => {
                     recovered += u32::from(taken_over);
                     self.seen.insert(run.run_id().to_owned(), ()).await;
@@ -110,15 +109,6 @@ impl Recovery {
         }
         self.has_looked.store(true, Ordering::Relaxed);
         Ok(recovered)
-    }
-
-    async fn recover(&self, lost: &Lost<'_>, run: &str) -> anyhow::Result<bool> {
-        let row = self.board.find(lost.booking).await?;
-        // It had been told to the end: nothing is open.
-        if row.as_ref().is_some_and(|row| row.ending.is_some()) {
-            return Ok(false);
-        }
-        self.take_over(lost, row, Some(run), None).await
     }
 
     /// Looks at a page of what is open: is there still a saga behind it?
@@ -165,24 +155,18 @@ impl Recovery {
                 status => (word(status), Some(described.run_id().to_owned())),
             },
         };
-        // Read now: it may have ended since the page was made.
-        let row = self.board.find(claim.booking).await?;
-        if row.as_ref().is_some_and(|row| row.ending.is_some()) {
-            return Ok(false);
-        }
         let lost = Lost { kind, booking: claim.booking, workflow: &claim.workflow, after };
-        self.take_over(&lost, row, run.as_deref(), Some(claim)).await
+        self.take_over(&lost, run.as_deref(), Some(claim)).await
     }
 
     /// Starts the new run. `false`: somebody else has, or there is nothing to recover.
-    async fn take_over(
-        &self,
-        lost: &Lost<'_>,
-        row: Option<Row>,
-        run: Option<&str>,
-        claim: Option<&Claim>,
-    ) -> anyhow::Result<bool> {
+    async fn take_over(&self, lost: &Lost<'_>, run: Option<&str>, claim: Option<&Claim>) -> anyhow::Result<bool> {
         let Lost { kind, booking, workflow, after } = *lost;
+        // Read now: it may have been told to its end meanwhile, and then nothing is open.
+        let row = self.board.find(booking).await?;
+        if row.as_ref().is_some_and(|row| row.ending.is_some()) {
+            return Ok(false);
+        }
         let said = match run {
             Some(run) => self.request(workflow, run).await?,
             None => None,
@@ -201,12 +185,7 @@ impl Recovery {
                 _ => WorkflowIdReusePolicy::AllowDuplicateFailedOnly,
             })
             .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
-            .search_attributes(SearchAttributes::new([
-                saga::BOOKING_SYSTEM.value_set(kind.system.to_owned()),
-                saga::BOOKING_ITEM.value_set(opening.item.to_string()),
-                saga::BOOKING_CUSTOMER.value_set(opening.customer.to_string()),
-                saga::BOOKING_STAGE.value_set(saga::stage::REQUESTED.to_owned()),
-            ]))
+            .search_attributes(host::found_by(&opening))
             .static_summary(format!("Recovery of {} after its saga was {after}", opening.item))
             .build();
         let input = RawValue::from_value(&request, &PayloadConverter::default());

@@ -368,7 +368,8 @@ async fn a_booking_can_be_started_and_followed_in_the_words_all_systems_share() 
     let reply = world.post(&world.member, "/bookings", body).await.assert_status(201);
 
     let id = reply.id();
-    assert_eq!((&reply.body["system"], &reply.body["stage"]), (&json!("ebook"), &json!("held")));
+    assert_eq!(reply.body["system"], "ebook");
+    assert!(reply.body["times"]["held"].is_string(), "accepted is held, or more: {reply:?}");
     world.until(&id, "paid", |booking| booking["stage"] == "paid").await;
     world.approve(book).await.assert_status(200);
     let inbox = world.get(&world.member, "/inbox").await.assert_status(200).body;

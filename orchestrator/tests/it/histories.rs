@@ -53,7 +53,7 @@ async fn every_ending_of_a_rental_replays() {
     let book = stuck.book().await;
     let rental = stuck.paid(book).await;
     stuck.fault(Fault { refuse_refunds: true, times: Some(1), ..Fault::default() }).await;
-    stuck.reject(book).await.assert_status(202);
+    assert!(stuck.reject(book).await.status.is_success());
     check(&stuck, "stuck", &rental).await;
 }
 

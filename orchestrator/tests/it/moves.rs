@@ -212,7 +212,7 @@ async fn a_move_that_is_repeated_is_made_once() {
 #[tokio::test]
 async fn a_move_that_comes_too_late_for_its_step_is_not_made_and_is_on_record() {
     let world = World::new();
-    let limits = Limits { round: Duration::from_secs(3), undo_patience: Duration::from_secs(1), ..Limits::default() };
+    let limits = Limits { round: Duration::from_secs(5), undo_patience: Duration::from_secs(1), ..Limits::default() };
     let book = world.book().await;
     let opening = world.opening(book, limits);
     let id = opening.booking.to_string();

@@ -11,7 +11,7 @@ use workflows::saga::Limits;
 #[tokio::test]
 async fn a_refused_refund_is_shown_as_stuck_keeps_the_book_and_ends_on_retry() {
     let world = World::new();
-    world.fault(Fault { refuse_refunds: true, times: Some(2), ..Fault::default() }).await;
+    world.fault(Fault { refuse_refunds: true, times: Some(5), ..Fault::default() }).await;
     let book = world.book().await;
     let rental = world.paid(book).await;
 

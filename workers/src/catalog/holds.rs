@@ -5,18 +5,18 @@
 
 use crate::{
     metrics::HOLDS,
-    store::{self, Error, OPEN_PAGE, begin, money},
+    store::{self, Error, begin, money},
 };
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 use workflows::{
-    booking::{BookingId, Item, Subject},
+    booking::{Item, Subject},
     contracts::{
         Due, Settled,
         catalog::{Held, HoldAnswer, HoldRequest, Period, Sight},
-        recovery::{Claim, Claims, OpenAfter},
+        recovery::{Claims, OpenAfter},
     },
 };
 
@@ -125,24 +125,12 @@ pub async fn look(pool: &Pool, due: &Due) -> Result<Sight, Error> {
 /// # Errors
 /// [`Error`]: not known yet.
 pub async fn open(pool: &Pool, page: &OpenAfter) -> Result<Claims, Error> {
-    let client = pool.get().await?;
-    let select = client
-        .prepare_cached(
-            "select booking, workflow, customer, system, number from holds join units using (unit) \
-             where state in ('held', 'confirmed') and workflow is not null \
-             and held_at < now() - make_interval(secs => $2) and ($1::uuid is null or booking > $1) \
-             order by booking limit $3",
-        )
-        .await?;
-    let after = page.after.map(|booking| booking.0);
-    let rows = client.query(&select, &[&after, &f64::from(page.seconds), &OPEN_PAGE]).await?;
-    let claim = |row: &Row| Claim {
-        booking: BookingId(row.get("booking")),
-        workflow: row.get("workflow"),
-        customer: row.get::<_, Option<&str>>("customer").and_then(|subject| subject.parse().ok()),
-        item: Some(Item { system: row.get("system"), number: row.get("number") }),
-    };
-    Ok(Claims { claims: rows.iter().map(claim).collect() })
+    let select = "select booking, workflow, customer, system, number from holds join units using (unit) \
+                  where state in ('held', 'confirmed') and workflow is not null \
+                  and held_at < now() - make_interval(secs => $2) and ($1::uuid is null or booking > $1) \
+                  order by booking limit $3";
+    let item = |row: &Row| Some(Item { system: row.get("system"), number: row.get("number") });
+    store::open_page(pool, select, page, item).await
 }
 
 async fn try_hold(pool: &Pool, request: &HoldRequest) -> Result<HoldAnswer, Error> {

@@ -4,7 +4,7 @@
 //! No transaction is open while the provider is called.
 
 use super::provider::{Captured, Charged};
-use crate::store::{Error, OPEN_PAGE, begin};
+use crate::store::{Error, begin, open_page};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use workflows::{
     contracts::{
         Settled,
         payment::{ChargeAnswer, ChargeRequest},
-        recovery::{Claim, Claims, OpenAfter},
+        recovery::{Claims, OpenAfter},
     },
     money::Money,
 };
@@ -254,23 +254,11 @@ impl Ledger {
     /// # Errors
     /// [`Error`]: not known yet.
     pub async fn open_charges(&self, page: &OpenAfter) -> Result<Claims, Error> {
-        let client = self.pool.get().await?;
-        let select = client
-            .prepare_cached(
-                "select booking, workflow, customer from charges where state in ('intended', 'captured', 'refunding') \
-                 and kept_at is null and workflow is not null and intended_at < now() - make_interval(secs => $2) \
-                 and ($1::uuid is null or booking > $1) order by booking limit $3",
-            )
-            .await?;
-        let after = page.after.map(|booking| booking.0);
-        let rows = client.query(&select, &[&after, &f64::from(page.seconds), &OPEN_PAGE]).await?;
-        let claim = |row: &Row| Claim {
-            booking: BookingId(row.get("booking")),
-            workflow: row.get("workflow"),
-            customer: row.get::<_, Option<&str>>("customer").and_then(|subject| subject.parse().ok()),
-            item: None,
-        };
-        Ok(Claims { claims: rows.iter().map(claim).collect() })
+        let select = "select booking, workflow, customer from charges \
+                      where state in ('intended', 'captured', 'refunding') and kept_at is null and workflow is not null \
+                      and intended_at < now() - make_interval(secs => $2) and ($1::uuid is null or booking > $1) \
+                      order by booking limit $3";
+        open_page(&self.pool, select, page, |_| None).await
     }
 
     /// Keeps the contract [`workflows::contracts::payment::Keep`].

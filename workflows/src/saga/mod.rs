@@ -415,8 +415,7 @@ impl<B: Booking> Saga<B> {
 
     /// Waits until the state is as wished, the workflow is cancelled, or the time is up.
     async fn until(&self, wished: impl FnMut(&B) -> bool, limit: Option<Duration>) {
-        let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
-        let mut wished = std::pin::pin!(self.ctx.wait_condition_with_options(wished, detached));
+        let mut wished = std::pin::pin!(self.ctx.wait_condition_with_options(wished, detached()));
         let mut cancelled = std::pin::pin!(self.ctx.cancelled());
         let Some(limit) = limit else {
             select! {
@@ -433,6 +432,12 @@ impl<B: Booking> Saga<B> {
             _ = cancelled => alarm.cancel(),
             _ = timer => {}
         }
+    }
+
+    /// Waits until the state is as wished, whatever is cancelled meanwhile and however long that takes.
+    async fn see(&self, wished: impl FnMut(&B) -> bool) {
+        // A detached wait ends in one way only.
+        drop(self.ctx.wait_condition_with_options(wished, detached()).await);
     }
 
     fn stop_if_cancelled(&self) -> Result<(), Stop> {
@@ -480,11 +485,13 @@ impl<B: Booking> Forward<'_, B> {
     /// Waits for what a person says, for as long as that takes: nothing turns this story back. A recovered booking that
     /// has given its unit back already waits for nobody: what they said has been done.
     pub async fn wait(&mut self, said: impl Fn(&B) -> bool) {
-        let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
-        let over = |booking: &B| booking.progress().was_released || said(booking);
-        // A detached wait ends in one way only.
-        drop(self.0.ctx.wait_condition_with_options(over, detached).await);
+        self.0.see(|booking| booking.progress().was_released || said(booking)).await;
     }
+}
+
+/// A wait that no cancellation cuts short.
+fn detached() -> WaitConditionOptions {
+    WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build()
 }
 
 /// How a contract is called: its own limits for one attempt, `limit` for all of them, detached from cancellation.

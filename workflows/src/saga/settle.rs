@@ -6,7 +6,7 @@
 //! short: there is nothing left to turn back.
 
 use super::{
-    Booking, Outcome, Saga,
+    Booking, Outcome, Saga, detached,
     operator::{OpenTask, Pending},
     options, stage,
 };
@@ -17,9 +17,7 @@ use crate::{
 use chrono::TimeDelta;
 use futures_util::future::LocalBoxFuture;
 use std::time::Duration;
-use temporalio_workflow::{
-    TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext, workflows::select,
-};
+use temporalio_workflow::{TimerOptions, WorkflowCancellationToken, WorkflowContext, workflows::select};
 
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// A pause is this part of the time it has taken so far. So whoever comes back is noticed soon after a short absence, and
@@ -151,12 +149,11 @@ impl<B: Booking> Saga<B> {
     async fn pause(&self, took: TimeDelta) {
         let part = (took / PAUSE_PART).to_std().unwrap_or_default();
         let pause = part.max(PAUSE_MIN).min(self.limits.pause_max);
-        let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
         let said = |booking: &B| {
             let pending = booking.progress().interventions.pending.as_ref();
             pending.is_some_and(|pending| !pending.taken_up)
         };
-        let mut said = std::pin::pin!(self.ctx.wait_condition_with_options(said, detached));
+        let mut said = std::pin::pin!(self.ctx.wait_condition_with_options(said, detached()));
         let alarm = WorkflowCancellationToken::new();
         let options = TimerOptions::builder(pause).cancellation_token(alarm.clone()).summary("next attempt".to_owned());
         let mut timer = self.ctx.timer(options.build());
@@ -179,10 +176,7 @@ impl<B: Booking> Saga<B> {
         });
         let Some(audit) = heard else { return };
         self.publish().await;
-        let detached = WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
-        let recorded = |booking: &B| booking.progress().interventions.unpublished.is_empty();
-        // A detached wait ends in one way only.
-        drop(self.ctx.wait_condition_with_options(recorded, detached).await);
+        self.see(|booking| booking.progress().interventions.unpublished.is_empty()).await;
 
         // It may have been done, or refused, since that was said.
         let Some(place) = open.iter().position(|task| task.name == audit.step) else { return };
