@@ -32,6 +32,16 @@ pub struct Addresses {
     pub payment_admin: u16,
     /// Health and metrics of the notification worker.
     pub notification_admin: u16,
+    /// Where the notification worker serves its HTTP side.
+    pub notification_http: u16,
+    /// Where the gateway finds it.
+    pub notification_url_port: u16,
+    /// Where the fulfilment worker serves its HTTP side.
+    pub fulfilment_http: u16,
+    /// Where the gateway finds it.
+    pub fulfilment_url_port: u16,
+    /// Health and metrics of the fulfilment worker.
+    pub fulfilment_admin: u16,
     /// The payment simulator.
     pub simulator: u16,
     /// Postgres.
@@ -72,6 +82,8 @@ impl Addresses {
     fn chosen(choose: impl Fn(&Port) -> anyhow::Result<u16>) -> anyhow::Result<Self> {
         let port = |variable, usual| choose(&Port { variable, usual });
         let catalog_http = port("HOLDFAST_CATALOG_PORT", 8181)?;
+        let fulfilment_http = port("HOLDFAST_FULFILMENT_PORT", 8182)?;
+        let notification_http = port("HOLDFAST_NOTIFICATION_PORT", 8183)?;
         Ok(Self {
             http: port("HOLDFAST_PORT", 8080)?,
             admin: port("HOLDFAST_ADMIN_PORT", 8190)?,
@@ -80,6 +92,11 @@ impl Addresses {
             catalog_admin: port("HOLDFAST_CATALOG_ADMIN_PORT", 8191)?,
             payment_admin: port("HOLDFAST_PAYMENT_ADMIN_PORT", 8192)?,
             notification_admin: port("HOLDFAST_NOTIFICATION_ADMIN_PORT", 8193)?,
+            notification_http,
+            notification_url_port: notification_http,
+            fulfilment_http,
+            fulfilment_url_port: fulfilment_http,
+            fulfilment_admin: port("HOLDFAST_FULFILMENT_ADMIN_PORT", 8194)?,
             simulator: port("HOLDFAST_SIMULATOR_PORT", 8199)?,
             postgres: port("HOLDFAST_POSTGRES_PORT", 8532)?,
             temporal: port("HOLDFAST_TEMPORAL_PORT", 7233)?,
@@ -96,10 +113,10 @@ impl Addresses {
     pub fn free() -> anyhow::Result<Self> {
         // Held until all are chosen, so that no two are the same.
         let taken: Vec<TcpListener> =
-            (0..12).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>().context("no free port")?;
+            (0..15).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>().context("no free port")?;
         let mut ports = taken.iter().map(|listener| listener.local_addr().map(|address| address.port()));
         let mut port = || ports.next().context("no free port")?.context("no free port");
-        let catalog_http = port()?;
+        let (catalog_http, fulfilment_http, notification_http) = (port()?, port()?, port()?);
         Ok(Self {
             http: port()?,
             admin: port()?,
@@ -108,6 +125,11 @@ impl Addresses {
             catalog_admin: port()?,
             payment_admin: port()?,
             notification_admin: port()?,
+            notification_http,
+            notification_url_port: notification_http,
+            fulfilment_http,
+            fulfilment_url_port: fulfilment_http,
+            fulfilment_admin: port()?,
             simulator: port()?,
             postgres: port()?,
             temporal: port()?,
@@ -124,6 +146,8 @@ impl Addresses {
     pub fn for_a_replica(&self) -> anyhow::Result<Self> {
         Ok(Self {
             catalog_url_port: self.catalog_url_port,
+            notification_url_port: self.notification_url_port,
+            fulfilment_url_port: self.fulfilment_url_port,
             simulator: self.simulator,
             postgres: self.postgres,
             temporal: self.temporal,
@@ -153,6 +177,12 @@ impl Addresses {
             ("HOLDFAST_PAYMENT_ADMIN", local(self.payment_admin)),
             ("HOLDFAST_PAYMENT_DATABASE_URL", database("payment")),
             ("HOLDFAST_PAYMENT_PROVIDER_URL", format!("http://{}", local(self.simulator))),
+            ("HOLDFAST_NOTIFICATION_URL", format!("http://{}", local(self.notification_url_port))),
+            ("HOLDFAST_NOTIFICATION_HTTP", local(self.notification_http)),
+            ("HOLDFAST_FULFILMENT_URL", format!("http://{}", local(self.fulfilment_url_port))),
+            ("HOLDFAST_FULFILMENT_HTTP", local(self.fulfilment_http)),
+            ("HOLDFAST_FULFILMENT_ADMIN", local(self.fulfilment_admin)),
+            ("HOLDFAST_FULFILMENT_DATABASE_URL", database("fulfilment")),
             ("HOLDFAST_NOTIFICATION_ADMIN", local(self.notification_admin)),
             ("HOLDFAST_NOTIFICATION_DATABASE_URL", database("notification")),
             ("HOLDFAST_ADMIN_DATABASE_URL", database("postgres")),

@@ -75,7 +75,7 @@ impl Cluster {
             self.psql("postgres", &[&format!("--command=create database {DATABASE}")], None)?;
         }
         let mut variables = vec![format!("--variable=database={DATABASE}")];
-        for role in ["board", "catalog", "payment", "notification"] {
+        for role in ["board", "catalog", "payment", "notification", "fulfilment"] {
             variables.push(format!("--variable={role}_password={PASSWORD}"));
         }
         // For tests and for looking around with psql.

@@ -35,6 +35,8 @@ pub enum Part {
     Payment,
     /// The notification worker alone.
     Notification,
+    /// The fulfilment worker alone.
+    Fulfilment,
     /// The orchestrator.
     Orchestrator,
 }
@@ -51,6 +53,7 @@ impl Part {
         Self::Catalog,
         Self::Payment,
         Self::Notification,
+        Self::Fulfilment,
         Self::Orchestrator,
     ];
 
@@ -65,6 +68,7 @@ impl Part {
             Self::Catalog => "catalog",
             Self::Payment => "payment",
             Self::Notification => "notification",
+            Self::Fulfilment => "fulfilment",
             Self::Orchestrator => "orchestrator",
         }
     }
@@ -225,7 +229,9 @@ impl Stack {
                 command.envs(at.faults.map(|port| ("HOLDFAST_FAULTS", format!("127.0.0.1:{port}"))));
                 Ok(command)
             }
-            Part::Catalog | Part::Payment | Part::Notification => ours("holdfast-worker", &[part.name()]),
+            Part::Catalog | Part::Payment | Part::Notification | Part::Fulfilment => {
+                ours("holdfast-worker", &[part.name()])
+            }
             Part::Orchestrator => {
                 let mut command = ours("holdfast", &["serve"])?;
                 if at.faults.is_some() {
@@ -267,10 +273,11 @@ fn health_ports(part: Part, at: &Addresses) -> Vec<u16> {
     match part {
         Part::Postgres | Part::Temporal => Vec::new(),
         Part::Simulator => vec![at.simulator],
-        Part::Workers => vec![at.catalog_admin, at.payment_admin, at.notification_admin],
+        Part::Workers => vec![at.catalog_admin, at.payment_admin, at.notification_admin, at.fulfilment_admin],
         Part::Catalog => vec![at.catalog_admin],
         Part::Payment => vec![at.payment_admin],
         Part::Notification => vec![at.notification_admin],
+        Part::Fulfilment => vec![at.fulfilment_admin],
         Part::Orchestrator => vec![at.admin],
     }
 }

@@ -14,10 +14,15 @@ use temporalio_sdk::{
 use tokio_util::sync::CancellationToken;
 use workflows::{
     booking::BookingId,
+    cinema::Cinema,
     contracts,
+    matching::Matching,
+    parcel::Parcel,
     recovery::Sweep,
     rental::Rental,
-    saga::{self, Booking, Limits, Opening},
+    resort::Resort,
+    saga::{self, Booking, Limits, Opening, Turn},
+    salon::Salon,
 };
 
 /// How long running tasks may finish after SIGTERM.
@@ -28,22 +33,74 @@ const WORKFLOW_TASKS_MAX: usize = 200;
 const LOCAL_ACTIVITIES_MAX: usize = 200;
 const ACTIVITIES_MAX: usize = 50;
 
-/// A kind of saga.
+/// A kind of saga, with what it declares of itself.
+#[derive(Debug)]
 pub struct Kind {
     /// Its system.
     pub system: &'static str,
     /// Its workflow type.
     pub workflow: &'static str,
+    /// What a booking is called in Temporal's web UI.
+    pub noun: &'static str,
+    /// What a request waits for before it is answered as accepted.
+    pub accepted: &'static str,
+    /// Its steps with their undos, by contract name.
+    pub undoable: fn() -> Vec<(&'static str, &'static str)>,
+    /// Its steps that have nothing to undo.
+    pub asked: &'static [&'static str],
+    /// Its steps after the point of no return.
+    pub forward: &'static [&'static str],
+    /// The stages that its customer is told of.
+    pub announced: &'static [&'static str],
+    /// Where it waits for people before the point of no return, and after it.
+    pub turns: [&'static [Turn]; 2],
 }
 
-/// Every saga that is run here.
-pub const SAGAS: &[Kind] = &[Kind { system: Rental::SYSTEM, workflow: Rental::WORKFLOW }];
+impl Kind {
+    /// What a saga declares.
+    #[must_use]
+    pub const fn of<B: Booking>() -> Self {
+        Self {
+            system: B::SYSTEM,
+            workflow: B::WORKFLOW,
+            noun: B::NOUN,
+            accepted: B::ACCEPTED,
+            undoable: || B::UNDOABLE_STEPS.iter().map(|step| (step.step, step.undo)).collect(),
+            asked: B::ASKED_STEPS,
+            forward: B::FORWARD_STEPS,
+            announced: B::ANNOUNCED,
+            turns: [B::TURNS, B::FORWARD_TURNS],
+        }
+    }
+
+    /// Where a booking of this kind waits at a stage.
+    #[must_use]
+    pub fn turn(&self, stage: &str) -> Option<&'static Turn> {
+        self.turns.iter().copied().flatten().find(|turn| turn.stage == stage)
+    }
+}
+
+/// Every saga that is run here: [`run`] registers the same.
+pub static SAGAS: &[Kind] = &[
+    Kind::of::<Rental>(),
+    Kind::of::<Resort>(),
+    Kind::of::<Cinema>(),
+    Kind::of::<Matching>(),
+    Kind::of::<Salon>(),
+    Kind::of::<Parcel>(),
+];
+
+/// The saga of a system.
+#[must_use]
+pub fn kind(system: &str) -> Option<&'static Kind> {
+    SAGAS.iter().find(|kind| kind.system == system)
+}
 
 /// What a workflow id stands for; `None` when it is not that of a booking.
 #[must_use]
 pub fn kind_of(workflow_id: &str) -> Option<(&'static Kind, BookingId)> {
     let (system, booking) = workflow_id.split_once('/')?;
-    Some((SAGAS.iter().find(|kind| kind.system == system)?, booking.parse().ok()?))
+    Some((kind(system)?, booking.parse().ok()?))
 }
 
 /// What a saga can be found by in Temporal's web UI, from its first moment on.
@@ -76,6 +133,11 @@ pub async fn run(
         .build();
     let options = WorkerOptions::new(contracts::board::QUEUE)
         .register_workflow::<Rental>()?
+        .register_workflow::<Resort>()?
+        .register_workflow::<Cinema>()?
+        .register_workflow::<Matching>()?
+        .register_workflow::<Salon>()?
+        .register_workflow::<Parcel>()?
         .register_workflow::<Sweep>()?
         .register_activities(board::Activities { board: board.clone() })
         .register_activities(recovery::Activities {

@@ -5,6 +5,9 @@
 
 pub mod catalog;
 pub mod faults;
+#[cfg(feature = "fulfilment")]
+pub mod fulfilment;
+mod http;
 pub mod metrics;
 pub mod notification;
 pub mod payment;

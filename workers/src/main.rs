@@ -1,4 +1,4 @@
-//! `holdfast-worker catalog | payment | notification | all`: one process, one worker or all of them.
+//! `holdfast-worker catalog | payment | notification | fulfilment | all`: one process, one worker or all of them.
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -22,7 +22,10 @@ enum Which {
     Payment,
     /// Messages to customers.
     Notification,
-    /// All three.
+    /// Vouchers and points.
+    #[cfg(feature = "fulfilment")]
+    Fulfilment,
+    /// All of them.
     All,
 }
 
@@ -37,6 +40,8 @@ async fn run(wanted: Which) -> anyhow::Result<()> {
     let catalog = runs(Which::Catalog).then(catalog::Settings::read).transpose()?;
     let payment = runs(Which::Payment).then(payment::Settings::read).transpose()?;
     let notification = runs(Which::Notification).then(notification::Settings::read).transpose()?;
+    #[cfg(feature = "fulfilment")]
+    let fulfilment = runs(Which::Fulfilment).then(workers::fulfilment::Settings::read).transpose()?;
 
     let stop = shutdown::token()?;
     let faults_at: Option<SocketAddr> = optional("HOLDFAST_FAULTS", "address:port on loopback, for tests")?;
@@ -55,6 +60,13 @@ async fn run(wanted: Which) -> anyhow::Result<()> {
         async {
             let Some(settings) = notification else { return Ok(()) };
             notification::run(settings, &setup).await.context("the notification worker")
+        },
+        async {
+            #[cfg(feature = "fulfilment")]
+            if let Some(settings) = fulfilment {
+                return workers::fulfilment::run(settings, &setup).await.context("the fulfilment worker");
+            }
+            Ok(())
         },
         async {
             let (Some(faults), Some(address)) = (&setup.faults, faults_at) else { return Ok(()) };

@@ -14,6 +14,12 @@ pub static PROVIDER: LazyLock<HistogramVec> = LazyLock::new(|| {
 pub static HOLDS: LazyLock<IntCounterVec> =
     LazyLock::new(|| counter("holdfast_holds_total", "Answers to requests for a hold.", &["system", "answer"]));
 
-/// How many messages were sent?
-pub static MESSAGES: LazyLock<IntCounterVec> =
-    LazyLock::new(|| counter("holdfast_messages_total", "Messages sent to customers.", &["system", "stage"]));
+/// How many messages were sent, and how many not?
+pub static MESSAGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Attempts at messages to customers, by channel and outcome.";
+    counter("holdfast_messages_total", help, &["system", "stage", "channel", "outcome"])
+});
+
+/// How many loyalty points were given?
+pub static POINTS: LazyLock<IntCounterVec> =
+    LazyLock::new(|| counter("holdfast_points_total", "Loyalty points given to customers.", &["system"]));

@@ -77,7 +77,7 @@ impl fmt::Display for Subject {
 pub struct Item {
     /// The system whose catalogue lists it.
     pub system: String,
-    /// Its number in that catalogue, counted from 1.
+    /// Its number in that catalogue, counted from 1; 0 where nothing of a catalogue is booked (yet).
     pub number: i64,
 }
 
@@ -87,25 +87,108 @@ impl fmt::Display for Item {
     }
 }
 
-/// Who has to do something before a booking goes on.
+/// A time with a beginning and an end that is not part of it: one that ends at noon and one that begins at noon touch,
+/// and do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(DateTime<Utc>, DateTime<Utc>)", into = "(DateTime<Utc>, DateTime<Utc>)")]
+pub struct Period {
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+}
+
+/// A period ends after it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a period must end after it begins")]
+pub struct NotAPeriod;
+
+impl Period {
+    /// From a moment until just before another.
+    ///
+    /// # Errors
+    /// [`NotAPeriod`] when it does not end after it begins.
+    pub fn new(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Self, NotAPeriod> {
+        if from < to { Ok(Self { from, to }) } else { Err(NotAPeriod) }
+    }
+
+    /// When it begins.
+    #[must_use]
+    pub const fn from(self) -> DateTime<Utc> {
+        self.from
+    }
+
+    /// The first moment that is no longer part of it.
+    #[must_use]
+    pub const fn to(self) -> DateTime<Utc> {
+        self.to
+    }
+}
+
+impl TryFrom<(DateTime<Utc>, DateTime<Utc>)> for Period {
+    type Error = NotAPeriod;
+
+    fn try_from((from, to): (DateTime<Utc>, DateTime<Utc>)) -> Result<Self, NotAPeriod> {
+        Self::new(from, to)
+    }
+}
+
+impl From<Period> for (DateTime<Utc>, DateTime<Utc>) {
+    fn from(period: Period) -> Self {
+        (period.from, period.to)
+    }
+}
+
+/// Who has to do something before a booking goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Party {
     /// The person who booked.
     Customer,
     /// Whoever approves or rejects.
     Administrator,
+    /// Whoever keeps a cinema.
+    Manager,
+    /// Whoever keeps a hair salon.
+    Shop,
+    /// Whoever teaches.
+    Teacher,
+    /// Whoever carries parcels.
+    Courier,
+    /// Whoever sends vouchers.
+    Sender,
     /// Whoever looks after stuck bookings.
     Operator,
 }
 
 impl Party {
+    /// Every party there is.
+    pub const ALL: &'static [Self] = &[
+        Self::Customer,
+        Self::Administrator,
+        Self::Manager,
+        Self::Shop,
+        Self::Teacher,
+        Self::Courier,
+        Self::Sender,
+        Self::Operator,
+    ];
+
+    /// The party of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|party| party.as_str() == name)
+    }
+
     /// The party as written on the board and in search attributes.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
             Self::Administrator => "administrator",
+            Self::Manager => "manager",
+            Self::Shop => "shop",
+            Self::Teacher => "teacher",
+            Self::Courier => "courier",
+            Self::Sender => "sender",
             Self::Operator => "operator",
         }
     }
@@ -166,10 +249,16 @@ pub struct Row {
     pub customer: Subject,
     /// What is booked.
     pub item: Item,
+    /// For when, where that matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
+    /// What the system's own pages show beside the rest, by name: never read by the kit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
     /// The item's name when it was held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_name: Option<String>,
-    /// The price when it was held.
+    /// The price: as it was held, or as it was agreed before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Money>,
     /// Who has to act next.
@@ -196,6 +285,14 @@ mod tests {
         assert!("member-1.a_B".parse::<Subject>().is_ok());
         for bad in ["", "a b", "a/b", "a\0", "홍길동", &"x".repeat(65)] {
             assert_eq!(bad.parse::<Subject>(), Err(NotASubject), "{bad:?}");
+        }
+    }
+    #[test]
+    fn a_period_ends_after_it_begins_also_when_read_from_json() {
+        let (one, two) = ("2027-07-23T12:00:00Z", "2027-07-25T12:00:00Z");
+        assert!(serde_json::from_str::<Period>(&format!("[\"{one}\",\"{two}\"]")).is_ok());
+        for (from, to) in [(two, one), (one, one)] {
+            assert!(serde_json::from_str::<Period>(&format!("[\"{from}\",\"{to}\"]")).is_err());
         }
     }
 }

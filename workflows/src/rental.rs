@@ -19,56 +19,29 @@
 
 use crate::{
     booking::{Ending, Party, Subject},
+    booking_messages,
     contracts::{Contract as _, catalog, payment},
     saga::{
-        self, Action, Booking, Foresight, Forward, Heard, Intervention, Opening, Progress, Refusal, Saga, Said,
-        Snapshot, Stage as _, Stop, Undoable, stage,
+        self, Booking, Deadline, Forward, Heard, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn,
+        Undoable, stage, turn::Refused,
     },
+    stages,
 };
 use serde::{Deserialize, Serialize};
-use std::error::Error;
-use temporalio_macros::{workflow, workflow_methods};
+use temporalio_macros::workflow;
 use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
 
-/// What a rental begins with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RentalRequest {
-    /// What every booking begins with. The item is the book.
-    pub opening: Opening,
-    /// The provider's token for the card to charge; the member's default when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
-}
-
-/// Where a rental is, beside the kit's own stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// The book is the member's until it is released.
-    Held,
-    /// The fee is taken; an administrator decides.
-    Paid,
-    /// The book is lent.
-    Approved,
-    /// The book is back.
-    Returned,
-}
-
-impl Stage {
-    /// As written on the board.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Paid => "paid",
-            Self::Approved => "approved",
-            Self::Returned => "returned",
-        }
-    }
-}
-
-impl saga::Stage for Stage {
-    fn name(self) -> &'static str {
-        self.as_str()
+stages! {
+    /// Where a rental is, beside the kit's own stages.
+    pub enum Stage {
+        /// The book is the member's until it is released.
+        Held = "held",
+        /// The fee is taken; an administrator decides.
+        Paid = "paid",
+        /// The book is lent.
+        Approved = "approved",
+        /// The book is back.
+        Returned = "returned",
     }
 }
 
@@ -100,7 +73,7 @@ pub const UNDECIDED: &str = "not_decided_in_time";
 /// The state of one rental.
 #[workflow]
 pub struct Rental {
-    request: RentalRequest,
+    request: Request,
     progress: Progress,
     verdict: Option<Verdict>,
     returned: bool,
@@ -109,11 +82,23 @@ pub struct Rental {
 impl Booking for Rental {
     const SYSTEM: &'static str = "ebook";
     const WORKFLOW: &'static str = WORKFLOW;
+    const NOUN: &'static str = "Rental";
+    const ACCEPTED: &'static str = stage::HELD;
     const UNDOABLE_STEPS: &'static [Undoable<Self>] =
         &[Undoable::of::<catalog::Hold, catalog::Release>(), Undoable::of::<payment::Charge, payment::Refund>()];
     const FORWARD_STEPS: &'static [&'static str] = &[catalog::Confirm::NAME, catalog::Release::NAME];
     const ANNOUNCED: &'static [&'static str] =
         &[Stage::Paid.as_str(), Stage::Approved.as_str(), Stage::Returned.as_str(), stage::UNDONE];
+    const TURNS: &'static [Turn] = &[Turn {
+        stage: Stage::Paid.as_str(),
+        party: Party::Administrator,
+        says: &[
+            Say { fixed: &[("decision", "approve")], ..Say::plain("approve", "decide") },
+            Say { fixed: &[("decision", "reject")], ..Say::plain("reject", "decide") },
+        ],
+    }];
+    const FORWARD_TURNS: &'static [Turn] =
+        &[Turn { stage: Stage::Approved.as_str(), party: Party::Customer, says: &[Say::plain("return", "return")] }];
 
     fn progress(&self) -> &Progress {
         &self.progress
@@ -122,16 +107,22 @@ impl Booking for Rental {
     fn progress_mut(&mut self) -> &mut Progress {
         &mut self.progress
     }
+
+    fn may_cancel(&self) -> Result<(), Refusal> {
+        match self.decision() {
+            None => self.progress.may_cancel(),
+            Some(_) => Err(self.progress.refuse("too_late")),
+        }
+    }
 }
 
 impl Rental {
-    async fn ask(saga: &mut Saga<Self>, request: RentalRequest) -> Result<(), Stop> {
-        let book = saga.step(catalog::Hold, request.hold(), catalog::Release).await?;
-        saga.describe(&book.name, book.price);
+    async fn ask(saga: &mut Saga<Self>, request: Request) -> Result<(), Stop> {
+        let book = saga.hold(request.hold(request.opening.item.clone())).await?;
         saga.reach(Stage::Held).await;
 
-        saga.step(payment::Charge, request.charge(&book), payment::Refund).await?;
-        saga.reach(Stage::Paid.waiting_for(Party::Administrator, Some(request.opening.limits.decision))).await;
+        saga.charge(request.charge(book.price)).await?;
+        saga.reach(Stage::Paid.waiting_for(Party::Administrator, request.opening.limits.decision)).await;
 
         match saga.wait(Self::decision).await? {
             Some(Decision::Approve) => Ok(()),
@@ -142,7 +133,7 @@ impl Rental {
 
     async fn lend(lent: &mut Forward<'_, Self>) {
         // Without a limit: the member has paid, and a book that is out late is still theirs to bring back.
-        lent.reach(Stage::Approved.waiting_for(Party::Customer, None)).await;
+        lent.reach(Stage::Approved.waiting_for(Party::Customer, Deadline::Never)).await;
         lent.finish(catalog::Confirm).await;
 
         lent.wait(|rental| rental.returned).await;
@@ -170,47 +161,14 @@ impl Rental {
         }
     }
 
-    fn may_cancel(&self) -> Result<(), Refusal> {
-        match self.decision() {
-            None => self.progress.may_cancel(),
-            Some(_) => Err(self.progress.refuse("too_late")),
-        }
-    }
-
     fn may_return(&self) -> Result<(), Refusal> {
         if self.progress.is_committed() { Ok(()) } else { Err(self.progress.refuse("not_lent")) }
     }
 }
 
-impl RentalRequest {
-    fn hold(&self) -> catalog::HoldRequest {
-        let opening = &self.opening;
-        catalog::HoldRequest {
-            booking: opening.booking,
-            workflow: opening.workflow_id(),
-            customer: Some(opening.customer.clone()),
-            item: opening.item.clone(),
-            period: None,
-        }
-    }
-
-    fn charge(&self, book: &catalog::Held) -> payment::ChargeRequest {
-        payment::ChargeRequest {
-            booking: self.opening.booking,
-            workflow: self.opening.workflow_id(),
-            customer: self.opening.customer.clone(),
-            amount: book.price,
-            method: self.method.clone(),
-        }
-    }
-}
-
-type Refused = Box<dyn Error + Send + Sync>;
-
-#[workflow_methods]
-impl Rental {
+booking_messages!(Rental {
     #[init]
-    fn new(_: &WorkflowContextView, request: RentalRequest) -> Self {
+    fn new(_: &WorkflowContextView, request: Request) -> Self {
         Self { progress: Progress::new(&request.opening), request, verdict: None, returned: false }
     }
 
@@ -247,42 +205,4 @@ impl Rental {
     fn validate_bring_back(&self, _: &WorkflowContextView, _: &Said) -> Result<(), Refused> {
         Ok(self.may_return()?)
     }
-
-    /// The member changes their mind, before the approval.
-    #[update(name = "cancel")]
-    pub fn cancel(&mut self, _: &mut SyncWorkflowContext<Self>, said: Said) -> Heard {
-        self.progress.cancel(said)
-    }
-
-    #[update_validator(cancel)]
-    fn validate_cancel(&self, _: &WorkflowContextView, _: &Said) -> Result<(), Refused> {
-        Ok(self.may_cancel()?)
-    }
-
-    /// An operator does something about what the booking is stuck at.
-    #[update(name = "intervene")]
-    pub fn intervene(&mut self, _: &mut SyncWorkflowContext<Self>, intervention: Intervention) -> Heard {
-        self.progress.intervene(intervention)
-    }
-
-    #[update_validator(intervene)]
-    fn validate_intervene(&self, _: &WorkflowContextView, intervention: &Intervention) -> Result<(), Refused> {
-        self.progress.preview(&intervention.action)?;
-        Ok(())
-    }
-
-    /// What an intervention would do.
-    #[query(name = "foresee")]
-    #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "the SDK hands a message over")]
-    pub fn foresee(&self, _: &WorkflowContextView, action: Action) -> Foresight {
-        self.progress.preview(&action).into()
-    }
-
-    /// Where the booking is, also when the board is behind.
-    #[query(name = "state")]
-    #[must_use]
-    pub fn state(&self, _: &WorkflowContextView) -> Snapshot {
-        self.progress.snapshot()
-    }
-}
+});

@@ -9,12 +9,12 @@ mod rows;
 
 pub(crate) use activities::Activities;
 pub(crate) use rows::details;
-pub use rows::{Change, Filter, Intervention, Interventions, Page};
+pub use rows::{Change, Filter, Inbox, Intervention, Interventions, Page, Place, Waiting};
 
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
 use secrecy::SecretString;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -140,12 +140,36 @@ impl Board {
         within(rows::holders(&self.pool, system, items)).await
     }
 
+    /// How many units of some items are held by live bookings, by item; those of which none is are left out.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn held(&self, system: &str, items: &[i64]) -> Result<HashMap<i64, i64>, Error> {
+        within(rows::held(&self.pool, system, items)).await
+    }
+
+    /// Bookings of some items, live or ended: so many of each, live ones before ended ones; newest first.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn recent(&self, system: &str, items: &[i64], of_each: i64) -> Result<Vec<Row>, Error> {
+        within(rows::recent(&self.pool, system, items, of_each)).await
+    }
+
     /// A page of bookings, newest first.
     ///
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn page(&self, filter: &Filter) -> Result<Page, Error> {
         within(rows::page(&self.pool, filter)).await
+    }
+
+    /// A page of what waits for somebody, the most urgent first.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn waiting(&self, wanted: &Waiting) -> Result<Inbox, Error> {
+        within(rows::waiting(&self.pool, wanted)).await
     }
 
     /// How many bookings a filter chooses.

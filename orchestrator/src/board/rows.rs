@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 use workflows::{
-    booking::{BookingId, Ending, Item, Party, Row, Stuck},
+    booking::{BookingId, Ending, Item, Party, Period, Row, Stuck},
     contracts::{
         board::Rows,
         recovery::{Claim, Claims, OpenAfter},
@@ -59,6 +59,33 @@ impl Filter {
             &self.before,
         ]
     }
+}
+
+/// A place in the inbox: a deadline, and the order of appearance among equal ones. Without a deadline comes last.
+pub type Place = (Option<DateTime<Utc>>, i64);
+
+/// What waits for somebody.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// For one of these parties.
+    pub parties: Vec<String>,
+    /// Or for this customer.
+    pub customer: String,
+    /// Of this system.
+    pub system: Option<String>,
+    /// After this place.
+    pub after: Option<Place>,
+    /// How many at most.
+    pub limit: i64,
+}
+
+/// Some of what waits, the most urgent first.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    /// The bookings.
+    pub rows: Vec<Row>,
+    /// Where the next page begins.
+    pub next: Option<Place>,
 }
 
 /// Which interventions to list, newest first.
@@ -146,7 +173,8 @@ const PUBLISH: &str = "
         select r.* from jsonb_to_recordset($1) as r (
             booking uuid, version integer, system text, stage text, ending text, reason text, stuck jsonb,
             committed boolean, customer text, item bigint, item_name text, price_minor bigint, currency text,
-            waiting_for text, deadline_at timestamptz, times jsonb, fingerprint text, at timestamptz)
+            waiting_for text, deadline_at timestamptz, times jsonb, fingerprint text, at timestamptz, details jsonb,
+            begins timestamptz, ends timestamptz)
         where not exists (select from bookings b
             where b.booking = r.booking and b.ending is not null and b.version < r.version)
     ), told as (
@@ -157,14 +185,17 @@ const PUBLISH: &str = "
         returning booking, version, system, stage, ending, reason, at
     ), shown as (
         insert into bookings (booking, version, system, stage, ending, reason, stuck, committed, customer, item,
-            item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at)
-        select * from incoming order by version desc limit 1
+            item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at, details, period)
+        select booking, version, system, stage, ending, reason, stuck, committed, customer, item, item_name,
+            price_minor, currency, waiting_for, deadline_at, times, fingerprint, at, details,
+            case when begins is not null then tstzrange(begins, ends) end
+        from incoming order by version desc limit 1
         on conflict (booking) do update set
             version = excluded.version, stage = excluded.stage, ending = excluded.ending, reason = excluded.reason,
             stuck = excluded.stuck, committed = excluded.committed, item = excluded.item,
             item_name = excluded.item_name, price_minor = excluded.price_minor, currency = excluded.currency,
             waiting_for = excluded.waiting_for, deadline_at = excluded.deadline_at, times = excluded.times,
-            at = excluded.at
+            at = excluded.at, details = excluded.details
         where bookings.version < excluded.version and bookings.ending is null
     ), recorded as (
         insert into interventions as known
@@ -185,7 +216,8 @@ const PUBLISH: &str = "
     ) earlier on true";
 
 const COLUMNS: &str = "booking, version, appeared, system, stage, ending, reason, stuck, committed, customer, item, \
-    item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at";
+    item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at, details, \
+    lower(period) as begins, upper(period) as ends";
 
 const CHANGE: &str = "seq, booking, version, system, stage, ending, reason, waiting_for, at";
 
@@ -249,6 +281,29 @@ pub(super) async fn holders(pool: &Pool, system: &str, items: &[i64]) -> Result<
     client.query(&select, &[&system, &items]).await?.iter().map(read).collect()
 }
 
+pub(super) async fn held(pool: &Pool, system: &str, items: &[i64]) -> Result<HashMap<i64, i64>, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(
+            "select item, count(*) from bookings where system = $1 and item = any($2) and ending is null \
+             and times ? 'held' group by item",
+        )
+        .await?;
+    Ok(client.query(&select, &[&system, &items]).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+pub(super) async fn recent(pool: &Pool, system: &str, items: &[i64], of_each: i64) -> Result<Vec<Row>, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(&format!(
+            "select {COLUMNS} from unnest($2::bigint[]) wanted cross join lateral (select * from bookings \
+             where system = $1 and item = wanted order by ending is not null, appeared desc limit $3) found \
+             order by appeared desc"
+        ))
+        .await?;
+    client.query(&select, &[&system, &items, &of_each]).await?.iter().map(read).collect()
+}
+
 pub(super) async fn open(pool: &Pool, page: &OpenAfter) -> Result<Claims, Error> {
     let client = pool.get().await?;
     let select = client
@@ -309,6 +364,30 @@ pub(super) async fn page(pool: &Pool, filter: &Filter) -> Result<Page, Error> {
     let shown = &rows[..rows.len().min(usize::try_from(filter.limit).unwrap_or(usize::MAX))];
     let next = if rows.len() > shown.len() { shown.last().map(|row| row.get("appeared")) } else { None };
     Ok(Page { rows: shown.iter().map(read).collect::<Result<_, _>>()?, next })
+}
+
+pub(super) async fn waiting(pool: &Pool, wanted: &Waiting) -> Result<Inbox, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(&format!(
+            "select {COLUMNS} from bookings where waiting_for is not null \
+             and (waiting_for = any($1) or (waiting_for = 'customer' and customer = $2)) \
+             and ($3::text is null or system = $3) \
+             and (not $4 or (coalesce(deadline_at, 'infinity'), appeared) > (coalesce($5::timestamptz, 'infinity'), $6)) \
+             order by coalesce(deadline_at, 'infinity'), appeared limit $7"
+        ))
+        .await?;
+    let (deadline, appeared) = wanted.after.unwrap_or_default();
+    // One more than asked for tells whether there is another page.
+    let limit = wanted.limit + 1;
+    let paged = wanted.after.is_some();
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&wanted.parties, &wanted.customer, &wanted.system, &paged, &deadline, &appeared, &limit];
+    let rows = client.query(&select, &parameters).await?;
+    let shown = &rows[..rows.len().min(usize::try_from(wanted.limit).unwrap_or(usize::MAX))];
+    let last = shown.last().filter(|_| rows.len() > shown.len());
+    let next = last.map(|row| (row.get("deadline_at"), row.get("appeared")));
+    Ok(Inbox { rows: shown.iter().map(read).collect::<Result<_, _>>()?, next })
 }
 
 pub(super) async fn count_of(pool: &Pool, filter: &Filter) -> Result<i64, Error> {
@@ -377,7 +456,8 @@ fn record(row: &Row) -> Value {
         "price_minor": row.price.map(Money::amount_minor),
         "currency": row.price.map(|price| price.currency().code()),
         "waiting_for": row.waiting_for, "deadline_at": row.deadline_at, "times": row.times,
-        "fingerprint": row.fingerprint, "at": row.at,
+        "fingerprint": row.fingerprint, "at": row.at, "details": row.details,
+        "begins": row.period.map(Period::from), "ends": row.period.map(Period::to),
     })
 }
 
@@ -410,10 +490,12 @@ fn read(row: &tokio_postgres::Row) -> Result<Row, Error> {
     };
     let waiting_for = match row.get::<_, Option<&str>>("waiting_for") {
         None => None,
-        Some("customer") => Some(Party::Customer),
-        Some("administrator") => Some(Party::Administrator),
-        Some("operator") => Some(Party::Operator),
-        Some(_) => return Err(Error::Corrupt("waiting_for")),
+        Some(name) => Some(Party::named(name).ok_or(Error::Corrupt("waiting_for"))?),
+    };
+    let Json(details) = row.get("details");
+    let period = match (row.get("begins"), row.get("ends")) {
+        (Some(begins), Some(ends)) => Some(Period::new(begins, ends).map_err(|_| Error::Corrupt("period"))?),
+        _ => None,
     };
     let Json(times): Json<BTreeMap<String, DateTime<Utc>>> = row.get("times");
     Ok(Row {
@@ -427,6 +509,8 @@ fn read(row: &tokio_postgres::Row) -> Result<Row, Error> {
         customer: row.get::<_, String>("customer").try_into().map_err(|_| Error::Corrupt("customer"))?,
         item: Item { system: system.clone(), number: row.get("item") },
         system,
+        period,
+        details,
         item_name: row.get("item_name"),
         price: price(row)?,
         waiting_for,

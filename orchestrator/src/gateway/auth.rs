@@ -18,37 +18,56 @@ const TOKEN_BYTES_MAX: usize = 4096;
 pub enum Role {
     /// Books, pays, returns.
     Member,
-    /// Keeps the catalogue, approves and rejects.
+    /// Keeps the catalogues of books and resorts, approves and rejects.
     Admin,
+    /// Keeps a cinema or a hair salon.
+    Manager,
+    /// Takes requests for a teacher.
+    Teacher,
+    /// Carries parcels.
+    Courier,
+    /// Sends vouchers.
+    Sender,
     /// Looks after stuck bookings.
     Operator,
 }
 
+impl Role {
+    /// Every role there is.
+    pub const ALL: &'static [Self] =
+        &[Self::Member, Self::Admin, Self::Manager, Self::Teacher, Self::Courier, Self::Sender, Self::Operator];
+
+    /// The role as written in tokens.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Manager => "manager",
+            Self::Teacher => "teacher",
+            Self::Courier => "courier",
+            Self::Sender => "sender",
+            Self::Operator => "operator",
+        }
+    }
+}
+
 /// What does not name a role.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("expected member, admin or operator")]
+#[error("expected member, admin, manager, teacher, courier, sender or operator")]
 pub struct NotARole;
 
 impl FromStr for Role {
     type Err = NotARole;
 
     fn from_str(text: &str) -> Result<Self, NotARole> {
-        match text {
-            "member" => Ok(Self::Member),
-            "admin" => Ok(Self::Admin),
-            "operator" => Ok(Self::Operator),
-            _ => Err(NotARole),
-        }
+        Self::ALL.iter().copied().find(|role| role.as_str() == text).ok_or(NotARole)
     }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Member => "member",
-            Self::Admin => "admin",
-            Self::Operator => "operator",
-        })
+        out.write_str(self.as_str())
     }
 }
 
@@ -68,7 +87,7 @@ impl Caller {
         self.roles.iter().any(|role| roles.contains(role))
     }
 
-    /// May they see other people's bookings?
+    /// May they see everybody's bookings, whatever system they belong to?
     #[must_use]
     pub fn sees_all(&self) -> bool {
         self.is_any(&[Role::Admin, Role::Operator])

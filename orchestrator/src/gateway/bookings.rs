@@ -1,13 +1,13 @@
-//! What all systems share: the uniform way to start a booking, the board as people and programs read it, what waits for
-//! whom.
+//! What all systems share: the uniform way to start a booking, and the board as people and programs read it.
 
 use super::{
     Gateway,
     auth::Role,
     call::{Call, json},
-    ebook,
+    desk,
     problem::Problem,
     routes::{Access, Route},
+    systems::{self, SYSTEMS},
 };
 use crate::board::Filter;
 use futures::{StreamExt, stream};
@@ -23,7 +23,7 @@ use warp::{
     reply::Response,
     sse::{self, Event},
 };
-use workflows::booking::{Ending, Party, Row};
+use workflows::booking::{Ending, Row};
 
 /// A feed ends after this time; the reader comes back with `Last-Event-ID`.
 const FEED_LASTS: Duration = Duration::from_mins(5);
@@ -55,20 +55,15 @@ pub(super) const ROUTES: &[Route] = &[
         access: Access::SignedIn,
         serve: |gateway, call| Box::pin(async move { show(&gateway, &call).await }),
     },
-    Route {
-        method: Method::GET,
-        path: "/inbox",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { inbox(&gateway, &call).await }),
-    },
 ];
 
 async fn create(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
-    match fields.text("system", 20)?.as_deref() {
-        Some("ebook") => ebook::rent(gateway, call, &fields, uniform).await,
-        _ => Err(Problem::field("system", "ebook")),
-    }
+    let names = || SYSTEMS.iter().map(|system| system.name).collect::<Vec<_>>().join(", ");
+    let system = fields.text("system", 20)?.as_deref().and_then(systems::named);
+    let system = system.ok_or_else(|| Problem::field("system", &format!("one of {}", names())))?;
+    let wanted = (system.read)(gateway, call, &fields).await?;
+    desk::take(gateway, call, wanted, "/bookings", uniform).await
 }
 
 async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -89,21 +84,6 @@ async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         limit,
         ..Filter::default()
     };
-    page(gateway, &filter).await
-}
-
-async fn inbox(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let (before, limit) = call.page()?;
-    let mut filter = Filter { before, limit, ..Filter::default() };
-    // What a role waits on, it sees for everybody; a customer, for themselves.
-    if call.caller.is_any(&[Role::Admin]) {
-        filter.waiting_for = Some(Party::Administrator.as_str().to_owned());
-    } else if call.caller.is_any(&[Role::Operator]) {
-        filter.waiting_for = Some(Party::Operator.as_str().to_owned());
-    } else {
-        filter.waiting_for = Some(Party::Customer.as_str().to_owned());
-        filter.customer = Some(call.caller.subject.to_string());
-    }
     page(gateway, &filter).await
 }
 
@@ -179,6 +159,8 @@ pub(super) fn uniform(row: &Row) -> Value {
         "item": row.item.number,
         "item_name": row.item_name,
         "price": row.price,
+        "period": row.period,
+        "details": row.details,
         "waiting_for": row.waiting_for,
         "deadline_at": row.deadline_at,
         "times": row.times,

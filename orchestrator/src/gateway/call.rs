@@ -182,6 +182,21 @@ impl Fields {
         number.filter(|number| range.contains(number)).ok_or_else(wrong).map(Some)
     }
 
+    /// A list of 1 to `length_max` ids of bookings.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] when it is something else.
+    pub fn ids(&self, field: &str, length_max: usize) -> Result<Option<Vec<BookingId>>, Problem> {
+        let wrong = || Problem::field(field, &format!("a list of 1 to {length_max} ids of bookings"));
+        let list = match self.0.get(field) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Array(list)) if (1..=length_max).contains(&list.len()) => list,
+            Some(_) => return Err(wrong()),
+        };
+        let ids: Option<Vec<BookingId>> = list.iter().map(|id| id.as_str()?.parse().ok()).collect();
+        ids.map(Some).ok_or_else(wrong)
+    }
+
     /// Some text of 1 to `length_max` characters that can be seen.
     ///
     /// # Errors

@@ -1,15 +1,20 @@
 //! Catalogue: what the gateway asks of the catalog worker's HTTP side, and a small memory of it.
 
-use super::problem::{Code, Problem};
+use super::{
+    problem::{Code, Problem},
+    worker::Worker,
+};
 use moka::future::Cache;
-use reqwest::{Client, RequestBuilder, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::{RequestBuilder, StatusCode};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::time::Duration;
-use workflows::money::Money;
+use serde_json::json;
+use std::{collections::BTreeMap, time::Duration};
+use workflows::{
+    booking::{BookingId, Row},
+    money::Money,
+};
 
-/// A reader has one second in all, and looks at the board too.
-const ANSWER_MAX: Duration = Duration::from_millis(500);
 /// A start waits this long to hear whether the item is listed. Without, the saga finds out.
 const HINT_WITHIN: Duration = Duration::from_millis(200);
 /// Only an item's existence, its name for display and whether it is one of a kind are taken from memory: price and
@@ -28,6 +33,10 @@ pub struct Item {
     pub price: Money,
     /// How many of it there are.
     pub units: i32,
+    /// What its catalogue says of it beside that.
+    pub attributes: BTreeMap<String, String>,
+    /// How many customers have said something about it.
+    pub reviews: i64,
     /// When it was registered.
     pub created_at: chrono::DateTime<chrono::Utc>,
 }
@@ -41,15 +50,32 @@ pub struct NewItem {
     pub price: Money,
     /// How many of it there are.
     pub units: i32,
+    /// What the catalogue says of it beside that.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// What may be changed about an item.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Change {
     /// The new name.
     pub name: Option<String>,
     /// The new price.
     pub price: Option<Money>,
+    /// Attributes to add or to replace.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What a customer said about an item.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Review {
+    /// Its number.
+    pub review: i64,
+    /// Of which booking.
+    pub booking: BookingId,
+    /// What.
+    pub content: String,
+    /// When.
+    pub written_at: chrono::DateTime<chrono::Utc>,
 }
 
 /// What is known of an item before a booking of it is started.
@@ -64,9 +90,7 @@ pub enum Known {
 
 /// A client of the catalog worker.
 pub struct Catalogue {
-    client: Client,
-    base: String,
-    authorization: String,
+    worker: Worker,
     items: Cache<(String, i64), Item>,
 }
 
@@ -77,9 +101,7 @@ impl Catalogue {
     /// When the HTTP client cannot be made.
     pub fn new(base: &str, secret: &SecretString) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            client: Client::builder().timeout(ANSWER_MAX).build()?,
-            base: base.trim_end_matches('/').to_owned(),
-            authorization: format!("Bearer {}", secret.expose_secret()),
+            worker: Worker::new("the catalogue", base, secret)?,
             items: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(REMEMBERED).build(),
         })
     }
@@ -101,7 +123,7 @@ impl Catalogue {
     /// # Errors
     /// [`Code::Unavailable`] when the catalogue does not answer.
     pub async fn find(&self, system: &str, number: i64) -> Result<Option<Item>, Problem> {
-        let item = self.ask(self.client.get(self.of(system, Some(number)))).await?;
+        let item = self.ask(self.worker.client.get(self.of(system, Some(number)))).await?;
         if let Some(item) = &item {
             self.remember(system, item).await;
         }
@@ -113,7 +135,7 @@ impl Catalogue {
     /// # Errors
     /// [`Code::Unavailable`] when the catalogue does not answer.
     pub async fn page(&self, system: &str, after: i64, limit: i64) -> Result<Vec<Item>, Problem> {
-        let request = self.client.get(self.of(system, None)).query(&[("after", after), ("limit", limit)]);
+        let request = self.worker.client.get(self.of(system, None)).query(&[("after", after), ("limit", limit)]);
         Ok(self.ask(request).await?.unwrap_or_default())
     }
 
@@ -122,7 +144,7 @@ impl Catalogue {
     /// # Errors
     /// [`Code::Unavailable`] when the catalogue does not answer: it may or may not be registered.
     pub async fn register(&self, system: &str, item: &NewItem) -> Result<Item, Problem> {
-        let item: Option<Item> = self.ask(self.client.post(self.of(system, None)).json(item)).await?;
+        let item: Option<Item> = self.ask(self.worker.client.post(self.of(system, None)).json(item)).await?;
         let item = item.ok_or_else(|| Problem::new(Code::Unavailable).with("part", "the catalogue"))?;
         self.remember(system, &item).await;
         Ok(item)
@@ -133,11 +155,48 @@ impl Catalogue {
     /// # Errors
     /// [`Code::Unavailable`] when the catalogue does not answer: it may or may not be changed.
     pub async fn change(&self, system: &str, number: i64, change: &Change) -> Result<Option<Item>, Problem> {
-        let item = self.ask(self.client.patch(self.of(system, Some(number))).json(change)).await?;
+        let item = self.ask(self.worker.client.patch(self.of(system, Some(number))).json(change)).await?;
         if let Some(item) = &item {
             self.remember(system, item).await;
         }
         Ok(item)
+    }
+
+    /// Takes an item off the catalogue.
+    ///
+    /// # Errors
+    /// [`Code::ItemInUse`] while a booking holds it, [`Code::Unavailable`] when the catalogue does not answer: it may or may
+    /// not be gone. `None` when there is none of that number.
+    pub async fn remove(&self, system: &str, number: i64) -> Result<Option<()>, Problem> {
+        self.items.invalidate(&(system.to_owned(), number)).await;
+        match self.worker.send(self.worker.client.delete(self.of(system, Some(number)))).await? {
+            answer if answer.status() == StatusCode::CONFLICT => {
+                Err(Problem::new(Code::ItemInUse).with("item", number))
+            }
+            answer => Ok((answer.status() != StatusCode::NOT_FOUND).then_some(())),
+        }
+    }
+
+    /// What was said about an item, after a number, oldest first.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] when the catalogue does not answer.
+    pub async fn reviews(&self, system: &str, number: i64, after: i64, limit: i64) -> Result<Vec<Review>, Problem> {
+        let url = format!("{}/reviews/{system}/{number}", self.worker.base);
+        Ok(self
+            .ask(self.worker.client.get(url).query(&[("after", after), ("limit", limit)]))
+            .await?
+            .unwrap_or_default())
+    }
+
+    /// Writes down what the customer of a booking says about its item.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] when the catalogue does not answer: it may or may not be written. To say it again is harmless.
+    pub async fn review(&self, row: &Row, content: &str) -> Result<Option<Review>, Problem> {
+        let url = format!("{}/reviews/{}/{}", self.worker.base, row.system, row.item.number);
+        let body = json!({ "booking": row.booking, "customer": row.customer, "content": content });
+        self.ask(self.worker.client.post(url).json(&body)).await
     }
 
     async fn remember(&self, system: &str, item: &Item) {
@@ -145,16 +204,11 @@ impl Catalogue {
     }
 
     fn of(&self, system: &str, number: Option<i64>) -> String {
-        let base = &self.base;
+        let base = &self.worker.base;
         number.map_or_else(|| format!("{base}/items/{system}"), |number| format!("{base}/items/{system}/{number}"))
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Option<T>, Problem> {
-        let unavailable = |error: reqwest::Error| Problem::unavailable("the catalogue", &error.without_url());
-        let response = request.header("authorization", &self.authorization).send().await.map_err(unavailable)?;
-        match response.status() {
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => response.error_for_status().map_err(unavailable)?.json().await.map(Some).map_err(unavailable),
-        }
+        self.worker.ask(request).await
     }
 }

@@ -8,13 +8,24 @@ pub mod auth;
 mod bookings;
 mod call;
 mod catalogue;
+mod cinema;
+mod desk;
 mod ebook;
+mod inbox;
+mod matching;
+mod parcel;
 pub mod problem;
+mod resort;
 mod routes;
+mod salon;
 mod start;
 mod story;
 mod stuck;
+mod systems;
 mod talk;
+mod when;
+mod worker;
+mod workers;
 
 pub use routes::{Access, Route, routes};
 
@@ -23,11 +34,15 @@ use auth::Auth;
 use bytes::{Buf, Bytes, BytesMut};
 use call::Call;
 use catalogue::Catalogue;
+use chrono_tz::Tz;
 use futures::{Stream, StreamExt};
 use problem::{Code, Problem};
 use secrecy::SecretString;
 use start::Turns;
-use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, convert::Infallible, net::SocketAddr, num::NonZeroUsize, ops::RangeInclusive, sync::Arc,
+    time::Duration,
+};
 use temporalio_client::Client;
 use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +51,7 @@ use warp::{
     http::{HeaderMap, Method, header},
     reply::Response,
 };
+use worker::Worker;
 use workflows::saga::Limits;
 
 /// The largest body, and how long it may take to arrive.
@@ -52,6 +68,16 @@ pub struct Settings {
     pub auth: auth::Settings,
     /// `HOLDFAST_CATALOG_URL`: the catalog worker's HTTP side.
     pub catalog_url: reqwest::Url,
+    /// `HOLDFAST_NOTIFICATION_URL`: the notification worker's HTTP side.
+    pub notification_url: reqwest::Url,
+    /// `HOLDFAST_FULFILMENT_URL`: the fulfilment worker's HTTP side.
+    pub fulfilment_url: reqwest::Url,
+    /// `HOLDFAST_TIME_ZONE`: in which days and times are read, where a resort has no zone of its own.
+    pub zone: Tz,
+    /// `HOLDFAST_BID_MINOR_MIN` and `HOLDFAST_BID_MINOR_MAX`: what a student may offer a teacher.
+    pub bids: RangeInclusive<i64>,
+    /// `HOLDFAST_PARCEL_PRICE_MINOR`: what the delivery of a parcel costs, in won.
+    pub parcel_price_minor: i64,
     /// `HOLDFAST_SERVICE_SECRET`: what we show there.
     pub service_secret: SecretString,
     /// `HOLDFAST_REQUESTS_IN_FLIGHT_MAX`: more are refused with 503.
@@ -74,12 +100,20 @@ impl Settings {
             http: or("HOLDFAST_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
             auth: auth::Settings::read()?,
             catalog_url: required_or("HOLDFAST_CATALOG_URL", "a URL", "http://127.0.0.1:8181")?,
+            notification_url: required_or("HOLDFAST_NOTIFICATION_URL", "a URL", "http://127.0.0.1:8183")?,
+            fulfilment_url: required_or("HOLDFAST_FULFILMENT_URL", "a URL", "http://127.0.0.1:8182")?,
+            zone: or("HOLDFAST_TIME_ZONE", "a time zone such as Asia/Seoul", chrono_tz::Asia::Seoul)?,
+            bids: or("HOLDFAST_BID_MINOR_MIN", "a number", 1_000)?
+                ..=or("HOLDFAST_BID_MINOR_MAX", "a number", 10_000_000)?,
+            parcel_price_minor: i64::from(or("HOLDFAST_PARCEL_PRICE_MINOR", "a number of won", 3_000_u32)?),
             service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
             requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number from 1", REQUESTS_MAX)?,
             answer_within: seconds_or("HOLDFAST_ANSWER_SECONDS", ANSWER_WITHIN)?,
             limits: Limits {
                 step: seconds_or("HOLDFAST_STEP_LIMIT_SECONDS", limits.step)?,
                 decision: seconds_or("HOLDFAST_DECISION_LIMIT_SECONDS", limits.decision)?,
+                payment: seconds_or("HOLDFAST_PAYMENT_LIMIT_SECONDS", limits.payment)?,
+                service: seconds_or("HOLDFAST_SERVICE_LIMIT_SECONDS", limits.service)?,
                 round: seconds_or("HOLDFAST_UNDO_ROUND_SECONDS", limits.round)?,
                 pause_max: seconds_or("HOLDFAST_UNDO_PAUSE_SECONDS_MAX", limits.pause_max)?,
                 undo_patience: seconds_or("HOLDFAST_UNDO_PATIENCE_SECONDS", limits.undo_patience)?,
@@ -95,6 +129,11 @@ pub struct Gateway {
     board: Board,
     auth: Auth,
     catalogue: Catalogue,
+    notification: Worker,
+    fulfilment: Worker,
+    zone: Tz,
+    bids: RangeInclusive<i64>,
+    parcel_price_minor: i64,
     answer_within: Duration,
     limits: Limits,
     turns: Turns,
@@ -113,6 +152,11 @@ impl Gateway {
             board,
             auth: Auth::new(&settings.auth),
             catalogue: Catalogue::new(settings.catalog_url.as_str(), &settings.service_secret)?,
+            notification: Worker::new("the messages", settings.notification_url.as_str(), &settings.service_secret)?,
+            fulfilment: Worker::new("vouchers and points", settings.fulfilment_url.as_str(), &settings.service_secret)?,
+            zone: settings.zone,
+            bids: settings.bids.clone(),
+            parcel_price_minor: settings.parcel_price_minor,
             answer_within: settings.answer_within,
             limits: settings.limits.clone(),
             turns: Turns::default(),

@@ -50,18 +50,36 @@ codes! {
     Forbidden = "forbidden", FORBIDDEN, "Your roles do not allow this.";
     /// Nobody decides on their own request.
     OwnRequest = "own_request", FORBIDDEN, "Nobody decides on their own request.";
+    /// They have not been there.
+    NotAttended = "not_attended", FORBIDDEN, "Only who has watched a movie can review it.";
     /// There is no such path.
     NoSuchPath = "no_such_path", NOT_FOUND, "There is nothing at this path.";
     /// There is no such booking, or it is somebody else's.
     NoSuchBooking = "no_such_booking", NOT_FOUND, "You have no booking of this id.";
     /// The catalogue does not list it.
     UnknownBook = "unknown_book", NOT_FOUND, "There is no book of this number.";
+    /// There is nothing of this number.
+    UnknownItem = "unknown_item", NOT_FOUND, "There is nothing of this number or name in the catalogue.";
+    /// There is no voucher.
+    NoVoucher = "no_voucher", NOT_FOUND, "This booking has no voucher.";
     /// The path does not take this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method.";
     /// The body took too long to arrive.
     SlowBody = "slow_body", REQUEST_TIMEOUT, "The body took too long to arrive.";
     /// Another member has the book.
     BookAlreadyRented = "book_already_rented", CONFLICT, "Another member has this book until it is returned.";
+    /// Somebody else has it.
+    ItemTaken = "item_taken", CONFLICT, "Somebody else has it, or was quicker.";
+    /// A booking holds a unit of it.
+    ItemInUse = "item_in_use", CONFLICT, "A booking holds it, so it cannot be removed.";
+    /// Somebody else was quicker.
+    AlreadyAssigned = "already_assigned", CONFLICT, "Another teacher has taken this request.";
+    /// It is too early for that.
+    NotYet = "not_yet", CONFLICT, "It is too early for this: the booking has not come that far.";
+    /// Bookings of this kind hear nothing of the sort.
+    NotSaid = "not_said", CONFLICT, "This booking does not hear such a word.";
+    /// Nobody was named, and nobody was wished for.
+    StylistNeeded = "stylist_needed", CONFLICT, "Name a stylist: the customer wished for nobody.";
     /// No live booking has this book.
     NothingToDecide = "nothing_to_decide", CONFLICT, "Nobody's request for this book waits for a decision.";
     /// It is not paid yet.

@@ -5,9 +5,10 @@ use super::{
     auth::{Caller, Role},
     bookings,
     call::Call,
-    ebook,
+    inbox,
     problem::{Code, Problem},
     story, stuck,
+    systems::SYSTEMS,
 };
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -51,7 +52,8 @@ pub struct Route {
 
 /// Every route there is. Where two match, the first counts.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
-    [ebook::ROUTES, bookings::ROUTES, story::ROUTES, stuck::ROUTES].into_iter().flatten()
+    let systems = SYSTEMS.iter().flat_map(|system| system.routes);
+    systems.chain([bookings::ROUTES, inbox::ROUTES, story::ROUTES, stuck::ROUTES].into_iter().flatten())
 }
 
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {

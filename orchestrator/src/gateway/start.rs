@@ -7,26 +7,32 @@ use super::{
     catalogue::{Item, Known},
     problem::{Code, Problem},
 };
-use crate::{board, host::found_by, metrics::ACCEPTANCE};
-use futures::future::BoxFuture;
+use crate::{
+    board,
+    host::{Kind, found_by},
+    metrics::ACCEPTANCE,
+};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 use temporalio_client::{
-    RpcOptions, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowStartOptions, errors::WorkflowStartError,
-    tonic::Code as Rpc,
+    RpcOptions, UntypedWorkflow, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowStartOptions,
+    errors::WorkflowStartError, tonic::Code as Rpc,
 };
+use temporalio_common::data_converters::{PayloadConverter, RawValue};
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 use uuid::{Uuid, Version};
 use workflows::{
-    booking::{self, BookingId, Row},
-    contracts, saga,
+    booking::{self, BookingId, Period, Row, Subject},
+    contracts,
+    money::Money,
+    saga,
 };
 
 /// One attempt at a start. A start whose outcome is unknown is repeated under the same workflow id.
@@ -37,17 +43,22 @@ const HINT_WITHIN: Duration = Duration::from_millis(150);
 /// Where booking ids made from idempotency keys live.
 const KEYS: Uuid = Uuid::from_u128(0x5b0f_9d9c_2f6e_4e57_9a63_6f1d_c0a7_11e5);
 
-/// A start that is on its way.
-pub type Launching = BoxFuture<'static, Result<(), WorkflowStartError>>;
-
-/// What a system asks for.
+/// What a caller asks for.
 pub struct Wanted {
-    /// The system.
-    pub system: &'static str,
-    /// What a booking is called there, in Temporal's web UI: `Rental`.
-    pub noun: &'static str,
-    /// The number of the item in its catalogue.
+    /// Which saga.
+    pub kind: &'static Kind,
+    /// The number of the item in its system's catalogue; 0 for nothing of a catalogue.
     pub item: i64,
+    /// For when, where that matters.
+    pub period: Option<Period>,
+    /// What it costs, where that is agreed now.
+    pub price: Option<Money>,
+    /// What the system's own pages show.
+    pub details: BTreeMap<String, String>,
+    /// The provider's token for the card.
+    pub method: Option<String>,
+    /// The caller's own reference: as good as an idempotency key.
+    pub reference: Option<String>,
     /// The whole body, in canonical form.
     pub body: String,
     /// What is refused when somebody else has it.
@@ -56,30 +67,42 @@ pub struct Wanted {
     pub unlisted: Code,
 }
 
+impl Wanted {
+    /// Something of a catalogue, at its price.
+    pub fn item(kind: &'static Kind, item: i64, body: String, taken: Code, unlisted: Code) -> Self {
+        let (period, price, method, reference) = Default::default();
+        Self { kind, item, period, price, details: BTreeMap::new(), method, reference, body, taken, unlisted }
+    }
+
+    /// Nothing of a catalogue: the caller's request itself.
+    pub fn request(kind: &'static Kind, body: String) -> Self {
+        Self::item(kind, 0, body, Code::ItemTaken, Code::UnknownItem)
+    }
+
+    /// Is it accepted?
+    pub fn accepted(&self, row: &Row) -> bool {
+        row.times.contains_key(self.kind.accepted)
+    }
+}
+
 /// What came of it.
 pub enum Begun {
     /// It is on the board: accepted, or turned back.
     Known(Box<Row>),
-    /// Not decided within the time: it will be, in order.
-    Pending(BookingId),
+    /// Not decided within the time: it will be, in order. What is known of it.
+    Pending(Box<Row>),
 }
 
 impl Gateway {
-    /// Begins a booking, or finds the one its key stands for. `launch` starts the saga of the system.
+    /// Begins a booking, or finds the one its key stands for.
     ///
     /// # Errors
     /// A refusal that is certain before anything is started; `outcome_unknown` when Temporal does not answer.
-    pub(super) async fn begin(
-        &self,
-        call: &Call,
-        wanted: Wanted,
-        accepted: impl Fn(&Row) -> bool,
-        launch: impl Fn(saga::Opening, WorkflowStartOptions) -> Launching,
-    ) -> Result<Begun, Problem> {
-        let system = wanted.system;
-        let begun = self.begin_or_find(call, wanted, &accepted, launch).await;
+    pub(super) async fn begin(&self, call: &Call, wanted: &Wanted) -> Result<Begun, Problem> {
+        let system = wanted.kind.system;
+        let begun = self.begin_or_find(call, wanted).await;
         let outcome = match &begun {
-            Ok(Begun::Known(row)) if accepted(row) => "accepted",
+            Ok(Begun::Known(row)) if wanted.accepted(row) => "accepted",
             Ok(Begun::Known(_)) => "turned_back",
             Ok(Begun::Pending(_)) => "pending",
             Err(_) => "refused",
@@ -88,62 +111,68 @@ impl Gateway {
         begun
     }
 
-    async fn begin_or_find(
-        &self,
-        call: &Call,
-        wanted: Wanted,
-        accepted: &impl Fn(&Row) -> bool,
-        launch: impl Fn(saga::Opening, WorkflowStartOptions) -> Launching,
-    ) -> Result<Begun, Problem> {
-        let key = call.idempotency_key()?;
-        let booking = booking_id(call, wanted.system, key);
-        let fingerprint = key.map(|_| fingerprint(&wanted.body));
+    async fn begin_or_find(&self, call: &Call, wanted: &Wanted) -> Result<Begun, Problem> {
+        let system = wanted.kind.system;
+        let key = match (call.idempotency_key()?, &wanted.reference) {
+            (Some(key), _) => Some(key.to_owned()),
+            (None, Some(reference)) => Some(key_of_reference(reference)),
+            (None, None) => None,
+        };
+        let booking = booking_id(&call.caller.subject, system, key.as_deref());
+        let fingerprint = key.as_ref().map(|_| fingerprint(&wanted.body));
+        let accepted = |row: &Row| wanted.accepted(row);
         let until = call.due();
 
         if key.is_some()
-            && let Some(begun) = self.begun_before(booking, fingerprint.as_deref(), until, accepted).await?
+            && let Some(row) = self.begun_before(booking, until, &accepted).await?
         {
-            return Ok(begun);
+            return begun(row, fingerprint.as_deref(), &accepted);
         }
-        let listed = match self.catalogue.known(wanted.system, wanted.item).await {
-            Known::Listed(item) => Some(item),
-            Known::Unlisted => return Err(Problem::new(wanted.unlisted).with("item", wanted.item)),
-            Known::Unsure => None,
+        let listed = match wanted.item {
+            0 => None,
+            item => match self.catalogue.known(system, item).await {
+                Known::Listed(item) => Some(item),
+                Known::Unlisted => return Err(Problem::new(wanted.unlisted).with("item", item)),
+                Known::Unsure => None,
+            },
         };
         let _turn = match &listed {
-            // Half of the time, so that the other half is left for the start itself.
-            Some(item) => self.turn(&wanted, item.units, booking, call.arrived + (until - call.arrived) / 2).await?,
-            None => None,
+            // Half of the time, so that the other half is left for the start itself. What has periods may be held by
+            // many at different times: the hold itself decides.
+            Some(item) if wanted.period.is_none() => {
+                self.turn(wanted, item.units, booking, call.arrived + (until - call.arrived) / 2).await?
+            }
+            Some(_) | None => None,
         };
         let opening = saga::Opening {
             booking,
             customer: call.caller.subject.clone(),
-            item: booking::Item { system: wanted.system.to_owned(), number: wanted.item },
+            item: booking::Item { system: system.to_owned(), number: wanted.item },
+            period: wanted.period,
+            price: wanted.price,
+            details: wanted.details.clone(),
             fingerprint,
             limits: self.limits.clone(),
             recovered: None,
         };
-        let summary = summary(wanted.noun, &opening, listed.as_ref());
-        self.launch(&opening, summary, until, launch).await?;
+        let summary = summary(wanted.kind.noun, &opening, listed.as_ref());
+        let request = saga::Request { opening, method: wanted.method.clone() };
+        self.launch(wanted.kind, &request, summary, until).await?;
         let row = self.row_when(booking, until, accepted).await?;
-        begun(booking, row, opening.fingerprint.as_deref(), accepted)
+        begun(row.unwrap_or_else(|| request.opening.row()), request.opening.fingerprint.as_deref(), &accepted)
     }
 
     /// The booking its key stands for, when there is one already: waited for like a new one.
     async fn begun_before(
         &self,
         booking: BookingId,
-        fingerprint: Option<&str>,
         until: Instant,
         accepted: &impl Fn(&Row) -> bool,
-    ) -> Result<Option<Begun>, Problem> {
+    ) -> Result<Option<Row>, Problem> {
         // Without the board, the workflow id still tells an old key from a new one.
         match hint(self.board.find(booking)).await {
             None | Some(None) => Ok(None),
-            Some(Some(_)) => {
-                let row = self.row_when(booking, until, accepted).await?;
-                begun(booking, row, fingerprint, accepted).map(Some)
-            }
+            Some(Some(row)) => Ok(Some(self.row_when(booking, until, accepted).await?.unwrap_or(row))),
         }
     }
 
@@ -159,21 +188,21 @@ impl Gateway {
     ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
         let units = usize::try_from(units).unwrap_or(1);
         self.refuse_if_held(wanted, units, booking).await?;
-        let turn = timeout_at(until, self.turns.of(wanted.system, wanted.item, units)).await.ok();
+        let turn = timeout_at(until, self.turns.of(wanted.kind.system, wanted.item, units)).await.ok();
         if matches!(turn, Some(Err(_))) && booking.0.get_version() == Some(Version::SortRand) {
             // The one before saw that others have it. That was no look at a booking this request may be the repeat of.
             return Err(taken(wanted));
         }
         let refused = self.refuse_if_held(wanted, units, booking).await;
         if refused.is_err() {
-            self.turns.end(wanted.system, wanted.item);
+            self.turns.end(wanted.kind.system, wanted.item);
         }
         refused.map(|()| turn.and_then(Result::ok))
     }
 
     /// Refuses when the board says that others have all units. A board that says nothing refuses nobody.
     async fn refuse_if_held(&self, wanted: &Wanted, units: usize, booking: BookingId) -> Result<(), Problem> {
-        match hint(self.board.held_by_others(wanted.system, wanted.item, booking, units)).await {
+        match hint(self.board.held_by_others(wanted.kind.system, wanted.item, booking, units)).await {
             Some(held) if held >= units => Err(taken(wanted)),
             Some(_) | None => Ok(()),
         }
@@ -181,11 +210,13 @@ impl Gateway {
 
     async fn launch(
         &self,
-        opening: &saga::Opening,
+        kind: &Kind,
+        request: &saga::Request,
         summary: String,
         until: Instant,
-        launch: impl Fn(saga::Opening, WorkflowStartOptions) -> Launching,
     ) -> Result<(), Problem> {
+        let opening = &request.opening;
+        let input = || RawValue::from_value(request, &PayloadConverter::default());
         let options = WorkflowStartOptions::new(contracts::board::QUEUE, opening.workflow_id())
             .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
             .id_conflict_policy(WorkflowIdConflictPolicy::Fail)
@@ -195,9 +226,10 @@ impl Gateway {
             .rpc_options(RpcOptions::builder().timeout(START_ATTEMPT).build())
             .build();
         loop {
-            let error = match timeout_at(until, launch(opening.clone(), options.clone())).await {
+            let start = self.temporal.start_workflow(UntypedWorkflow::new(kind.workflow), input(), options.clone());
+            let error = match timeout_at(until, start).await {
                 // Ours: started now, by an earlier attempt, or by an earlier request with this key.
-                Ok(Ok(()) | Err(WorkflowStartError::AlreadyStarted { .. })) => return Ok(()),
+                Ok(Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. })) => return Ok(()),
                 Ok(Err(error)) => Some(error),
                 Err(_) => None,
             };
@@ -247,16 +279,13 @@ fn taken(wanted: &Wanted) -> Problem {
     Problem::new(wanted.taken).with("item", wanted.item)
 }
 
-fn begun(
-    booking: BookingId,
-    row: Option<Row>,
-    fingerprint: Option<&str>,
-    accepted: &impl Fn(&Row) -> bool,
-) -> Result<Begun, Problem> {
-    match row {
-        Some(row) if row.fingerprint.as_deref() != fingerprint => Err(Problem::new(Code::IdempotencyKeyReused)),
-        Some(row) if accepted(&row) || row.ending.is_some() => Ok(Begun::Known(Box::new(row))),
-        Some(_) | None => Ok(Begun::Pending(booking)),
+fn begun(row: Row, fingerprint: Option<&str>, accepted: &impl Fn(&Row) -> bool) -> Result<Begun, Problem> {
+    if row.fingerprint.as_deref() != fingerprint {
+        Err(Problem::new(Code::IdempotencyKeyReused))
+    } else if accepted(&row) || row.ending.is_some() {
+        Ok(Begun::Known(Box::new(row)))
+    } else {
+        Ok(Begun::Pending(Box::new(row)))
     }
 }
 
@@ -267,14 +296,25 @@ fn summary(noun: &str, opening: &saga::Opening, listed: Option<&Item>) -> String
 }
 
 /// New for every request, unless the caller has a key: then the same for the same caller, system and key.
-fn booking_id(call: &Call, system: &str, key: Option<&str>) -> BookingId {
+fn booking_id(caller: &Subject, system: &str, key: Option<&str>) -> BookingId {
     BookingId(key.map_or_else(Uuid::now_v7, |key| {
         // None of the parts can hold a NUL.
-        Uuid::new_v5(&KEYS, format!("{}\0{system}\0{key}", call.caller.subject).as_bytes())
+        Uuid::new_v5(&KEYS, format!("{caller}\0{system}\0{key}").as_bytes())
     }))
 }
 
-fn fingerprint(body: &str) -> String {
+/// A caller's own reference as a key. No key that a caller sends has a space.
+fn key_of_reference(reference: &str) -> String {
+    format!("reference {reference}")
+}
+
+/// The booking that a caller's own reference stands for.
+pub(super) fn booking_of_reference(caller: &Subject, system: &str, reference: &str) -> BookingId {
+    booking_id(caller, system, Some(&key_of_reference(reference)))
+}
+
+/// A digest of some text, short enough to compare.
+pub(super) fn fingerprint(body: &str) -> String {
     format!("{:x}", Sha256::digest(body))
 }
 

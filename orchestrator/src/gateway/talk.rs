@@ -4,7 +4,10 @@ use super::{
     Gateway,
     call::Call,
     problem::{Code, Problem},
+    systems,
 };
+use crate::host::SAGAS;
+use futures::future::try_join_all;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{borrow::Cow, marker::PhantomData, time::Duration};
 use temporalio_client::{
@@ -76,33 +79,31 @@ impl Gateway {
         let found = self.board.find(booking).await.map_err(|error| Problem::unavailable("the board", &error))?;
         let row = match found {
             Some(row) => row,
-            None => self.unpublished(booking, system.unwrap_or("ebook")).await?,
+            None => self.unpublished(booking, system).await?,
         };
-        let theirs = row.customer == call.caller.subject || call.caller.sees_all();
+        let theirs = systems::may_see(&call.caller, &row);
         let of_the_system = system.is_none_or(|system| system == row.system);
         if theirs && of_the_system { Ok(row) } else { Err(Problem::new(Code::NoSuchBooking)) }
     }
 
     /// A booking that has begun but has no row yet: Temporal knows it.
-    async fn unpublished(&self, booking: BookingId, system: &str) -> Result<Row, Problem> {
-        let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(format!("{system}/{booking}"));
-        let described = match handle.describe(WorkflowDescribeOptions::default()).await {
-            Ok(described) => described,
-            Err(WorkflowInteractionError::NotFound(_)) => return Err(Problem::new(Code::NoSuchBooking)),
-            Err(error) => return Err(Problem::unavailable("Temporal", &error)),
-        };
+    async fn unpublished(&self, booking: BookingId, system: Option<&str>) -> Result<Row, Problem> {
+        let asked =
+            SAGAS.iter().filter(|kind| system.is_none_or(|system| system == kind.system)).map(|kind| async move {
+                let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(format!("{}/{booking}", kind.system));
+                match handle.describe(WorkflowDescribeOptions::default()).await {
+                    Err(WorkflowInteractionError::NotFound(_)) => Ok(None),
+                    answer => answer.map(Some),
+                }
+            });
+        let known = try_join_all(asked).await.map_err(|error| Problem::unavailable("Temporal", &error))?;
+        let described = known.into_iter().flatten().next().ok_or_else(|| Problem::new(Code::NoSuchBooking))?;
         let attributes = described.search_attributes();
         let known = || Some((attributes.get(&saga::BOOKING_CUSTOMER)?, attributes.get(&saga::BOOKING_ITEM)?));
         let opening = known().and_then(|(customer, item)| {
             let (system, number) = item.split_once('/')?;
-            Some(saga::Opening {
-                booking,
-                customer: customer.parse::<Subject>().ok()?,
-                item: workflows::booking::Item { system: system.to_owned(), number: number.parse().ok()? },
-                fingerprint: None,
-                limits: self.limits.clone(),
-                recovered: None,
-            })
+            let item = workflows::booking::Item { system: system.to_owned(), number: number.parse().ok()? };
+            Some(saga::Opening::new(booking, customer.parse::<Subject>().ok()?, item, self.limits.clone()))
         });
         opening.as_ref().map(saga::Opening::row).ok_or_else(|| Problem::new(Code::NoSuchBooking))
     }

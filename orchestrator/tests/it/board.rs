@@ -35,6 +35,8 @@ fn versions(world: &World, stages: &[&str]) -> Vec<Row> {
         committed: false,
         customer: world.member.subject.parse().unwrap(),
         item: Item { system: "test".to_owned(), number: 1 },
+        period: None,
+        details: BTreeMap::new(),
         item_name: None,
         price: None,
         waiting_for: None,

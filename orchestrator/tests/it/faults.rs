@@ -5,7 +5,7 @@
 //! this test writes it anew, and fails when that changes it. One case alone:
 //!
 //! ```sh
-//! HOLDFAST_CASE='payment.charge (step), answer lost' target/debug/holdfast-dev stack \
+//! HOLDFAST_CASE='ebook: payment.charge (step), answer lost' target/debug/holdfast-dev stack \
 //!     cargo test --package holdfast-orchestrator --test it faults::
 //! ```
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use workflows::{
     booking::{BookingId, Ending, Item},
     contracts::{Answer, Contract, Due, Duty, Move, No, Settled, Stake, Undo},
-    saga::{self, Booking, Forward, Limits, Opening, Progress, Saga, Stop, Undoable},
+    saga::{self, Booking, Forward, Limits, Opening, Progress, Saga, Stop, Turn, Undoable, stage},
 };
 
 const QUEUE: &str = "kit-test";
@@ -88,6 +88,9 @@ struct Trip {
 impl Booking for Trip {
     const SYSTEM: &'static str = "kit";
     const WORKFLOW: &'static str = "kit.trip";
+    const NOUN: &'static str = "Trip";
+    const ACCEPTED: &'static str = stage::REQUESTED;
+    const TURNS: &'static [Turn] = &[];
     const UNDOABLE_STEPS: &'static [Undoable<Self>] = &[
         Undoable::of::<Room, LeaveRoom>(),
         Undoable::of::<Badge, TakeBadgeBack>(),
@@ -203,19 +206,14 @@ async fn trip(failures: &[(&'static str, u32)]) -> Vec<&'static str> {
     let mut worker = Worker::new(&runtime, temporal.clone(), options).unwrap();
     let stop = worker.shutdown_handle();
 
-    let opening = Opening {
-        booking: BookingId(Uuid::now_v7()),
-        customer: world.member.subject.parse().unwrap(),
-        item: Item { system: "kit".to_owned(), number: 1 },
-        fingerprint: None,
-        recovered: None,
-        limits: Limits {
-            round: Duration::from_millis(700),
-            pause_max: Duration::from_millis(100),
-            undo_patience: Duration::from_millis(300),
-            ..Limits::default()
-        },
+    let limits = Limits {
+        round: Duration::from_millis(700),
+        pause_max: Duration::from_millis(100),
+        undo_patience: Duration::from_millis(300),
+        ..Limits::default()
     };
+    let item = Item { system: "kit".to_owned(), number: 1 };
+    let opening = Opening::new(BookingId(Uuid::now_v7()), world.member.subject.parse().unwrap(), item, limits);
     let id = opening.booking.to_string();
     let play = async {
         let options = WorkflowStartOptions::new(QUEUE, opening.workflow_id()).build();

@@ -8,7 +8,10 @@ use dev::{
         faults::{Fault, Seen},
     },
 };
-use orchestrator::gateway::auth::{self, Auth, Caller, Role};
+use orchestrator::{
+    gateway::auth::{self, Auth, Caller, Role},
+    host::kind,
+};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,12 +20,13 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use temporalio_client::errors::WorkflowStartError;
+use temporalio_client::errors::{WorkflowStartError, WorkflowUpdateError};
 use temporalio_client::{
-    Client as Temporal, ClientOptions, Connection, ConnectionOptions, UntypedQuery, UntypedWorkflow,
-    UntypedWorkflowHandle, Url, WorkflowFetchHistoryOptions, WorkflowQueryOptions, WorkflowStartOptions,
+    Client as Temporal, ClientOptions, Connection, ConnectionOptions, UntypedQuery, UntypedUpdate, UntypedWorkflow,
+    UntypedWorkflowHandle, Url, WorkflowExecuteUpdateOptions, WorkflowFetchHistoryOptions, WorkflowQueryOptions,
+    WorkflowStartOptions,
 };
-use temporalio_common::data_converters::RawValue;
+use temporalio_common::data_converters::{PayloadConverter, RawValue};
 use tokio::{
     sync::{Mutex, OnceCell},
     time::{Instant, interval, timeout},
@@ -30,8 +34,8 @@ use tokio::{
 use uuid::Uuid;
 use workflows::{
     booking::{BookingId, Item},
-    rental::{Rental, RentalRequest},
-    saga::{Booking as _, Limits, Opening},
+    rental::Rental,
+    saga::{Limits, Opening, Request},
 };
 
 /// How long something may take that should take a moment.
@@ -55,6 +59,14 @@ pub struct World {
     pub member: Person,
     /// Looks after stuck bookings.
     pub operator: Person,
+    /// Keeps a cinema and a salon.
+    pub manager: Person,
+    /// Takes requests for a teacher.
+    pub teacher: Person,
+    /// Carries parcels.
+    pub courier: Person,
+    /// Sends vouchers.
+    pub sender: Person,
 }
 
 /// How an activity of one booking goes wrong; what each means is written at the worker that does it.
@@ -87,7 +99,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The id of the rental it is about.
+    /// The id of the booking it is about.
     #[track_caller]
     pub fn id(&self) -> String {
         self.body["id"].as_str().unwrap_or_else(|| panic!("no id in {self:?}")).to_owned()
@@ -129,7 +141,12 @@ impl World {
         let librarian = person(&auth, &format!("librarian-{unique}"), &[Role::Admin]);
         let member = person(&auth, &format!("member-{unique}"), &[Role::Member]);
         let operator = person(&auth, &format!("operator-{unique}"), &[Role::Operator]);
+        let somebody = |role: Role| person(&auth, &format!("{role}-{unique}"), &[role]);
         Self {
+            manager: somebody(Role::Manager),
+            teacher: somebody(Role::Teacher),
+            courier: somebody(Role::Courier),
+            sender: somebody(Role::Sender),
             api: format!("http://{}", settings["HOLDFAST_HTTP"]),
             settings,
             http: Client::builder().timeout(SOON).build().unwrap(),
@@ -187,6 +204,36 @@ impl World {
         self.send(self.request(Method::PATCH, path).bearer_auth(&who.token)).await
     }
 
+    /// Changes something, with a body.
+    pub async fn change(&self, who: &Person, path: &str, body: Value) -> Reply {
+        self.send(self.request(Method::PATCH, path).bearer_auth(&who.token).json(&body)).await
+    }
+
+    pub async fn put(&self, who: &Person, path: &str, body: Value) -> Reply {
+        self.send(self.request(Method::PUT, path).bearer_auth(&who.token).json(&body)).await
+    }
+
+    pub async fn delete(&self, who: &Person, path: &str) -> Reply {
+        self.send(self.request(Method::DELETE, path).bearer_auth(&who.token)).await
+    }
+
+    /// Asks for something that is booked, and waits until it is somebody's turn.
+    pub async fn book_and_wait(&self, who: &Person, path: &str, body: Value) -> Reply {
+        let request = self.request(Method::POST, path).bearer_auth(&who.token).header("prefer", "wait=30");
+        self.send(request.json(&body)).await
+    }
+
+    /// Registers something in a catalogue.
+    pub async fn registered(&self, who: &Person, path: &str, body: Value) -> i64 {
+        let reply = self.post(who, path, body).await.assert_status(201);
+        ["id", "movieId", "stylistId"].iter().find_map(|name| reply.body[*name].as_i64()).expect("a number")
+    }
+
+    /// Waits until a booking is at a stage.
+    pub async fn at_stage(&self, id: &str, stage: &'static str) -> Value {
+        self.until(id, stage, |booking| booking["stage"] == stage).await
+    }
+
     // What people do.
 
     /// A book nobody else knows of.
@@ -209,6 +256,15 @@ impl World {
         let request = self.http.post(url).bearer_auth(self.setting("HOLDFAST_SERVICE_SECRET")).json(&new);
         let item: Value = request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap();
         item["number"].as_i64().unwrap()
+    }
+
+    /// Something in a catalogue, at a price: registered at the catalog worker itself.
+    pub async fn item_in(&self, system: &str, price: i64) -> i64 {
+        let url = format!("{}/items/{system}", self.setting("HOLDFAST_CATALOG_URL"));
+        let price = json!({ "amount_minor": price, "currency": "KRW" });
+        let new = json!({ "name": "Something", "price": price, "units": 1 });
+        let request = || self.http.post(&url).bearer_auth(self.setting("HOLDFAST_SERVICE_SECRET")).json(&new);
+        self.answered(request, |reply| reply.status == 201).await.body["number"].as_i64().unwrap()
     }
 
     /// The member asks for a book.
@@ -404,7 +460,8 @@ impl World {
         let live = booking["ending"].is_null();
         let reached = |stage: &str| booking["times"][stage].is_string();
         if live || booking["ending"] == "completed" {
-            let due = if reached("paid") { booking["price"]["amount_minor"].as_i64().unwrap() } else { 0 };
+            let taken = ["paid", "reserved", "listed"].iter().any(|stage| reached(stage));
+            let due = if taken { booking["price"]["amount_minor"].as_i64().unwrap() } else { 0 };
             assert_eq!(ours, due, "a kept booking keeps its charge: {booking:#}");
         } else {
             assert_eq!(ours, 0, "an undone booking keeps nothing: {booking:#}");
@@ -435,8 +492,10 @@ impl World {
             })
         };
         self.eventually("agreed by board and saga", agreed, same).await;
-        let times = self.booking(id).await["times"].clone();
-        let announced = Rental::ANNOUNCED.iter().filter(|stage| times[**stage].is_string()).copied();
+        let booking = self.booking(id).await;
+        let times = &booking["times"];
+        let kind = kind(booking["system"].as_str().unwrap()).unwrap();
+        let announced = kind.announced.iter().filter(|stage| times[**stage].is_string()).copied();
         let announced: BTreeSet<_> = announced.map(str::to_owned).collect();
         let told =
             self.eventually("told", async || self.messages(id).await, |told| told.len() >= announced.len()).await;
@@ -491,26 +550,52 @@ impl World {
 
     /// The workflow of a rental.
     pub async fn workflow(&self, id: &str) -> UntypedWorkflowHandle<Temporal> {
-        self.temporal().await.get_workflow_handle::<UntypedWorkflow>(format!("ebook/{id}"))
+        let system = self.booking(id).await["system"].as_str().unwrap_or("ebook").to_owned();
+        self.temporal().await.get_workflow_handle::<UntypedWorkflow>(format!("{system}/{id}"))
     }
 
     /// What a rental of the member's begins with, with limits of its own.
     pub fn opening(&self, book: i64, limits: Limits) -> Opening {
-        Opening {
-            booking: BookingId(Uuid::now_v7()),
-            customer: self.member.subject.parse().unwrap(),
-            item: Item { system: "ebook".to_owned(), number: book },
-            fingerprint: None,
-            limits,
-            recovered: None,
-        }
+        let item = Item { system: "ebook".to_owned(), number: book };
+        Opening::new(BookingId(Uuid::now_v7()), self.member.subject.parse().unwrap(), item, limits)
+    }
+
+    /// Starts a booking of any system past the gateway.
+    pub async fn begin_of(&self, system: &str, opening: Opening) -> String {
+        let options = WorkflowStartOptions::new("sagas", opening.workflow_id()).build();
+        let id = opening.booking.to_string();
+        let workflow = UntypedWorkflow::new(kind(system).unwrap().workflow);
+        let request = Request { opening, method: None };
+        let input = RawValue::from_value(&request, &PayloadConverter::default());
+        self.temporal().await.start_workflow(workflow, input, options).await.unwrap();
+        id
+    }
+
+    /// Says something to a booking's saga, past the gateway.
+    pub async fn tell(&self, id: &str, update: &str, body: Value) -> Result<(), WorkflowUpdateError> {
+        let input = RawValue::from_value(&body, &PayloadConverter::default());
+        let options = WorkflowExecuteUpdateOptions::default();
+        self.workflow(id).await.execute_update(UntypedUpdate::new(update), input, options).await.map(drop)
+    }
+
+    /// Everything Temporal has written down about a booking, as text.
+    pub async fn history(&self, id: &str) -> String {
+        let history = self.workflow(id).await.fetch_history(WorkflowFetchHistoryOptions::default());
+        String::from_utf8_lossy(&history.to_json().await.unwrap()).into_owned()
+    }
+
+    /// What the fulfilment worker has written down of a booking's voucher.
+    pub async fn voucher_state(&self, id: &str) -> Option<String> {
+        let query = "select state from fulfilment.vouchers where booking = $1 and code is not null";
+        let row = self.database().await.query_opt(query, &[&id.parse::<Uuid>().unwrap()]).await.unwrap();
+        row.map(|row| row.get(0))
     }
 
     /// Starts a rental past the gateway.
     pub async fn begin(&self, opening: Opening) -> String {
         let options = WorkflowStartOptions::new("sagas", opening.workflow_id()).build();
         let id = opening.booking.to_string();
-        let request = RentalRequest { opening, method: None };
+        let request = Request { opening, method: None };
         self.temporal().await.start_workflow(Rental::run, request, options).await.unwrap();
         id
     }
@@ -518,7 +603,7 @@ impl World {
     /// The same, unless somebody has started it already.
     pub async fn begin_or_find(&self, opening: Opening) {
         let options = WorkflowStartOptions::new("sagas", opening.workflow_id()).build();
-        let request = RentalRequest { opening, method: None };
+        let request = Request { opening, method: None };
         match self.temporal().await.start_workflow(Rental::run, request, options).await {
             Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. }) => {}
             Err(error) => panic!("{error}"),

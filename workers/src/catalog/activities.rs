@@ -1,14 +1,14 @@
 //! The catalog's contracts as Temporal calls them.
 #![expect(dead_code, reason = "the SDK's macro makes a constant of each activity, for workflows that call it by type")]
 
-use super::{confirm, hold, look, open, release};
+use super::{confirm, free, hold, look, open, release};
 use deadpool_postgres::Pool;
 use std::sync::Arc;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contracts::{
     Due, Settled,
-    catalog::{self, HoldAnswer, HoldRequest, Sight},
+    catalog::{self, FreeAnswer, FreeRequest, HoldAnswer, HoldRequest, Sight},
     recovery::{Claims, OpenAfter},
 };
 
@@ -36,6 +36,11 @@ impl Activities {
     #[activity(definition = catalog::Look)]
     async fn look(self: Arc<Self>, _: ActivityContext, due: Due) -> Result<Sight, ActivityError> {
         Ok(look(&self.pool, &due).await?)
+    }
+
+    #[activity(definition = catalog::Free)]
+    async fn free(self: Arc<Self>, _: ActivityContext, request: FreeRequest) -> Result<FreeAnswer, ActivityError> {
+        Ok(free(&self.pool, &request).await?)
     }
 
     #[activity(definition = catalog::Open)]

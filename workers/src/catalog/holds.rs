@@ -12,10 +12,10 @@ use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 use workflows::{
-    booking::{Item, Subject},
+    booking::{Item, Period, Subject},
     contracts::{
         Due, Settled,
-        catalog::{Held, HoldAnswer, HoldRequest, Period, Sight},
+        catalog::{FreeAnswer, FreeRequest, Held, HoldAnswer, HoldRequest, Sight},
         recovery::{Claims, OpenAfter},
     },
 };
@@ -120,6 +120,20 @@ pub async fn look(pool: &Pool, due: &Due) -> Result<Sight, Error> {
     })
 }
 
+/// Keeps the contract [`workflows::contracts::catalog::Free`].
+///
+/// # Errors
+/// [`Error`]: not known yet.
+pub async fn free(pool: &Pool, request: &FreeRequest) -> Result<FreeAnswer, Error> {
+    let client = pool.get().await?;
+    let find = "select exists (select from units u join items i using (system, number) where system = $1 \
+                and removed_at is null and not exists (select from holds h where h.unit = u.unit \
+                and h.state in ('held', 'confirmed') and h.period && tstzrange($2, $3)))";
+    let (from, to) = bounds(request.period);
+    let free: bool = client.query_one(find, &[&request.system, &from, &to]).await?.get(0);
+    Ok(if free { FreeAnswer::Free } else { FreeAnswer::NothingFree })
+}
+
 /// Keeps the contract [`workflows::contracts::catalog::Open`].
 ///
 /// # Errors
@@ -163,9 +177,13 @@ async fn first_answer(transaction: &Transaction<'_>, booking: Uuid) -> Result<Op
     }))
 }
 
+/// Shared with other holds, and with nobody who takes the item off the catalogue: either is waited for by the other.
 async fn listed(transaction: &Transaction<'_>, item: &Item) -> Result<Option<Held>, Error> {
     let find = transaction
-        .prepare_cached("select name, price_minor, currency from items where system = $1 and number = $2")
+        .prepare_cached(
+            "select name, price_minor, currency from items where system = $1 and number = $2 and removed_at is null \
+             for share",
+        )
         .await?;
     let row = transaction.query_opt(&find, &[&item.system, &item.number]).await?;
     row.map(|row| held(&row)).transpose()

@@ -1,45 +1,27 @@
 //! The catalogue's HTTP side, for the gateway alone: it shows the service secret.
 //!
 //! `GET /items/{system}?after&limit`, `GET /items/{system}/{number}`, `POST /items/{system}`,
-//! `PATCH /items/{system}/{number}`.
+//! `PATCH /items/{system}/{number}`, `DELETE /items/{system}/{number}` (409 while a booking holds it),
+//! `GET /reviews/{system}/{number}?after&limit`, `POST /reviews/{system}/{number}`.
 
-use super::items::{self, Change, NewItem};
-use crate::store;
-use deadpool_postgres::Pool;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use warp::{
-    Filter, Rejection, Reply,
-    http::StatusCode,
-    reply::{self, Response},
+use super::{
+    items::{self, Change, NewItem, Removed},
+    reviews::{self, NewReview},
 };
+use crate::http::{BODY_BYTES_MAX, Page, answer, found};
+use deadpool_postgres::Pool;
+use warp::{Filter, Rejection, Reply, http::StatusCode, reply::Response};
 
-/// The longest page, and the largest body.
-const PAGE_MAX: i64 = 200;
-const BODY_BYTES_MAX: u64 = 16 * 1024;
-
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    after: i64,
-    #[serde(default = "page_max")]
-    limit: i64,
-}
-
-const fn page_max() -> i64 {
-    PAGE_MAX
-}
-
-pub(super) async fn serve(listener: TcpListener, pool: Pool, secret: SecretString, stop: CancellationToken) {
+/// Every route, over a pool of connections.
+pub(super) fn routes(pool: Pool) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+    let also = pool.clone();
     let with_pool = warp::any().map(move || pool.clone());
     let items = warp::path("items").and(with_pool);
     let body = || warp::body::content_length_limit(BODY_BYTES_MAX);
 
     let page = items.clone().and(warp::path!(String)).and(warp::get()).and(warp::query()).then(
         |pool: Pool, system: String, page: Page| async move {
-            answer(StatusCode::OK, items::page(&pool, &system, page.after, page.limit.clamp(1, PAGE_MAX)).await)
+            answer(StatusCode::OK, items::page(&pool, &system, page.after, page.limit()).await)
         },
     );
     let find = items.clone().and(warp::path!(String / i64)).and(warp::get()).then(
@@ -50,44 +32,35 @@ pub(super) async fn serve(listener: TcpListener, pool: Pool, secret: SecretStrin
             answer(StatusCode::CREATED, items::register(&pool, &system, &new).await)
         },
     );
-    let change = items.and(warp::path!(String / i64)).and(warp::patch()).and(body()).and(warp::body::json()).then(
-        |pool: Pool, system: String, number: i64, change: Change| async move {
-            found(items::change(&pool, &system, number, &change).await)
+    let change =
+        items.clone().and(warp::path!(String / i64)).and(warp::patch()).and(body()).and(warp::body::json()).then(
+            |pool: Pool, system: String, number: i64, change: Change| async move {
+                found(items::change(&pool, &system, number, &change).await)
+            },
+        );
+
+    let remove = items.and(warp::path!(String / i64)).and(warp::delete()).then(
+        |pool: Pool, system: String, number: i64| async move {
+            match items::remove(&pool, &system, number).await {
+                Ok(Removed::Removed) => StatusCode::NO_CONTENT.into_response(),
+                Ok(Removed::Held) => StatusCode::CONFLICT.into_response(),
+                Ok(Removed::Unknown) => StatusCode::NOT_FOUND.into_response(),
+                Err(error) => answer::<()>(StatusCode::OK, Err(error)),
+            }
         },
     );
-
-    let routes = authorized(&secret).and(page.or(find).unify().or(register).unify().or(change).unify());
-    warp::serve(routes).incoming(listener).graceful(async move { stop.cancelled().await }).run().await;
-}
-
-fn authorized(secret: &SecretString) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
-    let expected = format!("Bearer {}", secret.expose_secret());
-    warp::header::optional("authorization")
-        .and_then(move |shown: Option<String>| {
-            let known = shown.is_some_and(|shown| same(shown.as_bytes(), expected.as_bytes()));
-            async move { if known { Ok(()) } else { Err(warp::reject::not_found()) } }
-        })
-        .untuple_one()
-}
-
-/// Compares in a time that does not tell where the difference is.
-fn same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |difference, (l, r)| difference | (l ^ r)) == 0
-}
-
-fn found<T: Serialize>(outcome: Result<Option<T>, store::Error>) -> Response {
-    match outcome.transpose() {
-        Some(outcome) => answer(StatusCode::OK, outcome),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-fn answer<T: Serialize>(status: StatusCode, outcome: Result<T, store::Error>) -> Response {
-    match outcome {
-        Ok(value) => reply::with_status(reply::json(&value), status).into_response(),
-        Err(error) => {
-            tracing::warn!(error = process::logs::chain(&error), "the catalogue could not answer");
-            StatusCode::SERVICE_UNAVAILABLE.into_response()
-        }
-    }
+    let with_pool = warp::any().map(move || also.clone());
+    let reviews = warp::path("reviews").and(with_pool).and(warp::path!(String / i64));
+    let said = reviews.clone().and(warp::get()).and(warp::query()).then(
+        |pool: Pool, system: String, number: i64, page: Page| async move {
+            answer(StatusCode::OK, reviews::page(&pool, &system, number, page.after, page.limit()).await)
+        },
+    );
+    let say = reviews.and(warp::post()).and(body()).and(warp::body::json()).then(
+        |pool: Pool, system: String, number: i64, new: NewReview| async move {
+            found(reviews::write(&pool, &system, number, &new).await)
+        },
+    );
+    let items = page.or(find).unify().or(register).unify().or(change).unify().or(remove).unify();
+    items.or(said).unify().or(say).unify()
 }

@@ -7,9 +7,10 @@ mod activities;
 mod holds;
 mod http;
 mod items;
+mod reviews;
 
-pub use holds::{confirm, hold, look, open, release};
-pub use items::{Change, Item, NewItem};
+pub use holds::{confirm, free, hold, look, open, release};
+pub use items::{Change, Item, NewItem, Removed};
 
 use crate::{GRACE, Setup, host};
 use activities::Activities;
@@ -58,7 +59,7 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
     let pool = process::postgres::pool(&settings.database)?;
     let listener = process::admin::bind(settings.http).await?;
-    let http = http::serve(listener, pool.clone(), settings.service_secret, setup.stop.clone());
+    let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(pool.clone()));
     let options = WorkerOptions::new(catalog::QUEUE)
         .register_activities(Activities { pool })
         .graceful_shutdown_period(GRACE)

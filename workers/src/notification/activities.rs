@@ -1,21 +1,20 @@
 //! The notification contract as Temporal calls it.
 #![expect(dead_code, reason = "the SDK's macro makes a constant of each activity, for workflows that call it by type")]
 
-use super::send;
-use deadpool_postgres::Pool;
+use super::{Post, send};
 use std::sync::Arc;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contracts::notification::{self, Notice};
 
 pub(super) struct Activities {
-    pub(super) pool: Pool,
+    pub(super) post: Arc<Post>,
 }
 
 #[activities]
 impl Activities {
     #[activity(definition = notification::Send)]
     async fn send(self: Arc<Self>, _: ActivityContext, notice: Notice) -> Result<(), ActivityError> {
-        Ok(send(&self.pool, &notice).await?)
+        Ok(send(&self.post, &notice).await?)
     }
 }

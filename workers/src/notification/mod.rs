@@ -1,16 +1,29 @@
-//! Notification worker: one message per booking and stage, and a record of what was sent. Decides nothing.
+//! Notification worker: one message per booking and stage, in the customer's language, by mail, by text or into the log, and
+//! a record of what became of it. Decides nothing.
 //!
-//! Messages go to the log for now: who and which stage, never the text, which may name people.
+//! A message is never told twice: where nobody knows whether it arrived, it becomes a dead letter, which a person may send
+//! again. Addresses and words stay in the tables: logs name the booking and the stage.
 
 mod activities;
+mod channels;
+mod contacts;
+mod http;
+mod words;
+
+pub use channels::{Mail, Text};
+pub use contacts::Contact;
+pub use words::Language;
 
 use crate::{GRACE, Setup, host, metrics::MESSAGES, store::Error};
 use activities::Activities;
+use channels::Outcome;
 use deadpool_postgres::Pool;
+use lettre::message::Mailbox;
 use secrecy::SecretString;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 use temporalio_sdk::WorkerOptions;
-use workflows::contracts::notification::{self, Money, Notice};
+use tokio_postgres::{Row, types::Json};
+use workflows::contracts::notification::{self, Notice};
 
 mod embedded {
     refinery::embed_migrations!("src/notification/migrations");
@@ -22,6 +35,18 @@ pub struct Settings {
     pub database: SecretString,
     /// `HOLDFAST_NOTIFICATION_ADMIN`: where health and metrics are served.
     pub admin: SocketAddr,
+    /// `HOLDFAST_NOTIFICATION_HTTP`: where the gateway reaches messages and contacts.
+    pub http: SocketAddr,
+    /// `HOLDFAST_SERVICE_SECRET`: what the gateway shows there.
+    pub service_secret: SecretString,
+    /// `HOLDFAST_SMTP_URL`: the mail server; mail goes to the log when absent.
+    pub smtp: Option<SecretString>,
+    /// `HOLDFAST_MAIL_FROM`: whom mail comes from.
+    pub from: Mailbox,
+    /// `HOLDFAST_TEXT_URL`: the provider of text messages; they go to the log when absent.
+    pub text: Option<reqwest::Url>,
+    /// `HOLDFAST_TEXT_TOKEN`: what is shown there.
+    pub text_token: Option<SecretString>,
 }
 
 impl Settings {
@@ -30,12 +55,29 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, process::settings::Error> {
-        use process::settings::{database, or};
+        use process::settings::{database, optional, or, secret};
+        let from = Mailbox::new(Some("Holdfast".to_owned()), "holdfast@localhost".parse().expect("an address"));
         Ok(Self {
             database: database("HOLDFAST_NOTIFICATION_DATABASE_URL")?,
             admin: or("HOLDFAST_NOTIFICATION_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8193)))?,
+            http: or("HOLDFAST_NOTIFICATION_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8183)))?,
+            service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
+            smtp: optional::<String>("HOLDFAST_SMTP_URL", "smtps://user:password@host")?.map(Into::into),
+            from: or("HOLDFAST_MAIL_FROM", "an address such as Holdfast <holdfast@example.com>", from)?,
+            text: optional("HOLDFAST_TEXT_URL", "a URL")?,
+            text_token: optional::<String>("HOLDFAST_TEXT_TOKEN", "a token")?.map(Into::into),
         })
     }
+}
+
+/// Where messages are kept, and how they leave.
+pub struct Post {
+    /// The worker's tables.
+    pub pool: Pool,
+    /// Mail, where there is a server.
+    pub mail: Option<Mail>,
+    /// Text messages, where there is a provider.
+    pub text: Option<Text>,
 }
 
 /// Runs the worker until it is told to stop.
@@ -44,52 +86,188 @@ impl Settings {
 /// When it cannot start, or Temporal refuses it for good.
 pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
-    let pool = process::postgres::pool(&settings.database)?;
+    let post = Arc::new(Post {
+        pool: process::postgres::pool(&settings.database)?,
+        // The URL holds a password, which the error may quote.
+        mail: settings.smtp.map(|url| Mail::new(&url, settings.from)).transpose().map_err(|_| BadMailServer)?,
+        text: settings.text.map(|url| Text::new(url, settings.text_token)).transpose()?,
+    });
+    let listener = process::admin::bind(settings.http).await?;
+    let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(post.clone()));
     let options = WorkerOptions::new(notification::QUEUE)
-        .register_activities(Activities { pool })
+        .register_activities(Activities { post })
         .graceful_shutdown_period(GRACE)
         .build();
-    host(setup, options, settings.admin).await
+    tokio::try_join!(host(setup, options, settings.admin), async {
+        http.await;
+        Ok(())
+    })?;
+    Ok(())
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("HOLDFAST_SMTP_URL: expected smtps://user:password@host, or smtp://host:port")]
+struct BadMailServer;
+
+/// Why a message is not delivered yet. To an activity that means: try again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSent {
+    /// The tables do not answer.
+    #[error("the messages cannot be read or written")]
+    Store(#[from] Error),
+    /// The server does not take it now: a stable code.
+    #[error("not delivered yet: {0}")]
+    NotYet(&'static str),
+}
+
+/// Whose customers are told by text.
+const TOLD_BY_TEXT: &str = <workflows::salon::Salon as workflows::saga::Booking>::SYSTEM;
+/// How long an attempt counts as being on its way. Longer than an attempt may take.
+const ON_ITS_WAY_SECONDS: f64 = 20.0;
 
 /// Keeps the contract [`notification::Send`].
 ///
 /// # Errors
-/// [`Error`]: not known yet.
-pub async fn send(pool: &Pool, notice: &Notice) -> Result<(), Error> {
-    let client = pool.get().await?;
-    let record = client
-        .prepare_cached(
-            "insert into messages (booking, stage, system, customer, text) values ($1, $2, $3, $4, $5) \
-             on conflict do nothing",
-        )
-        .await?;
-    let customer = notice.customer.as_str();
-    let new =
-        client.execute(&record, &[&notice.booking.0, &notice.stage, &notice.system, &customer, &words(notice)]).await?;
-    if new == 1 {
-        MESSAGES.with_label_values(&[notice.system.as_str(), notice.stage.as_str()]).inc();
-        tracing::info!(booking = %notice.booking, stage = notice.stage, "told the customer of {}", notice.booking);
+/// [`NotSent`]: not delivered yet, or not known.
+pub async fn send(post: &Post, notice: &Notice) -> Result<(), NotSent> {
+    let Some(envelope) = take(post, notice).await? else { return Ok(()) };
+    let outcome = match (&envelope.channel, &post.mail, &post.text) {
+        (Channel::Mail(to), Some(mail), _) => mail.send(notice, to, envelope.language, &envelope.text).await,
+        (Channel::Text(to), _, Some(text)) => text.send(notice, to, &envelope.text).await,
+        _ => Outcome::Sent,
+    };
+    if envelope.channel.leaves() {
+        record(post, notice, outcome).await?;
     }
-    Ok(())
+    let result = match outcome {
+        Outcome::Sent => "sent",
+        Outcome::NotYet(_) => "deferred",
+        Outcome::Refused(_) | Outcome::Unknown(_) => "dead",
+    };
+    MESSAGES.with_label_values(&[notice.system.as_str(), notice.stage.as_str(), envelope.channel.name(), result]).inc();
+    match outcome {
+        Outcome::NotYet(problem) => Err(NotSent::NotYet(problem)),
+        Outcome::Refused(problem) | Outcome::Unknown(problem) => {
+            tracing::warn!(booking = %notice.booking, stage = notice.stage, problem, "a message became a dead letter");
+            Ok(())
+        }
+        Outcome::Sent => {
+            tracing::info!(
+                booking = %notice.booking, stage = notice.stage, channel = envelope.channel.name(),
+                "told the customer of {}", notice.booking
+            );
+            Ok(())
+        }
+    }
 }
 
-/// What the customer reads.
-fn words(notice: &Notice) -> String {
-    let item = notice.item_name.as_deref().unwrap_or("what you asked for");
-    let money = match notice.money {
-        Money::NotTaken => "Nothing was charged.",
-        Money::Refunded => "Your payment has been refunded.",
-        Money::WrittenOff => "Your payment was not refunded. Please ask us about it.",
-    };
-    match (notice.stage.as_str(), notice.reason.as_deref()) {
-        ("paid", _) => format!("We received your payment for \"{item}\". It now waits for approval."),
-        ("approved", _) => format!("\"{item}\" is yours. Enjoy it, and bring it back when you are done."),
-        ("returned", _) => format!("\"{item}\" is back with us. Thank you."),
-        ("undone", Some("rejected")) => format!("Your request for \"{item}\" was not approved. {money}"),
-        ("undone", Some("payment_declined")) => format!("Your payment for \"{item}\" was declined. {money}"),
-        ("undone", Some("item_taken")) => format!("Somebody was quicker: \"{item}\" is taken. {money}"),
-        ("undone", _) => format!("Your request for \"{item}\" has ended. {money}"),
-        (stage, _) => format!("\"{item}\" is now {stage}."),
+/// A message that is ours to deliver now.
+struct Envelope {
+    channel: Channel,
+    language: Language,
+    text: String,
+}
+
+/// Where a message goes.
+enum Channel {
+    Log,
+    None,
+    Mail(String),
+    Text(String),
+}
+
+impl Channel {
+    const fn leaves(&self) -> bool {
+        matches!(self, Self::Mail(_) | Self::Text(_))
     }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::None => "none",
+            Self::Mail(_) => "mail",
+            Self::Text(_) => "text",
+        }
+    }
+}
+
+/// Writes a message down and takes it up. `None`: it is dealt with already.
+async fn take(post: &Post, notice: &Notice) -> Result<Option<Envelope>, NotSent> {
+    let mut client = post.pool.get().await.map_err(Error::from)?;
+    let transaction = client.transaction().await.map_err(Error::from)?;
+    let customer = notice.customer.as_str();
+    let contact = contacts::find(&transaction, customer).await?;
+    let language = contact.as_ref().map_or(Language::En, |contact| contact.language);
+    let channel = channel(post, notice, contact);
+    let text = words::text(notice, language);
+
+    let insert = "insert into messages (booking, stage, system, customer, item, text, language, channel, notice, state) \
+                  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'waiting') on conflict (booking, stage) do nothing";
+    let (booking, stage) = (&notice.booking.0, &notice.stage);
+    let record = transaction.prepare_cached(insert).await.map_err(Error::from)?;
+    transaction
+        .execute(
+            &record,
+            &[
+                booking,
+                stage,
+                &notice.system,
+                &customer,
+                &notice.item,
+                &text,
+                &language.as_str(),
+                &channel.name(),
+                &Json(notice),
+            ],
+        )
+        .await
+        .map_err(Error::from)?;
+    let look = "select state, channel, coalesce(extract(epoch from now() - tried_at)::float8, 0) as seconds from messages \
+                where booking = $1 and stage = $2 for update";
+    let look = transaction.prepare_cached(look).await.map_err(Error::from)?;
+    let row: Row = transaction.query_one(&look, &[booking, stage]).await.map_err(Error::from)?;
+    let change = match (row.get("state"), row.get::<_, &str>("channel")) {
+        ("sent" | "dead", _) => return Ok(None),
+        ("sending", _) if row.get::<_, f64>("seconds") < ON_ITS_WAY_SECONDS => {
+            return Err(NotSent::NotYet("on_its_way"));
+        }
+        // An attempt that ended without a word, such as that of a worker that was killed.
+        ("sending", "mail") => "state = 'dead', problem = 'outcome_unknown'",
+        // Nothing leaves the machine: it is told with this very transaction.
+        _ if !channel.leaves() => "state = 'sent', sent_at = now(), attempts = attempts + 1",
+        _ => "state = 'sending', tried_at = now(), attempts = attempts + 1",
+    };
+    let change = format!(
+        "update messages set {change}, text = $3, channel = $4 where booking = $1 and stage = $2 returning state"
+    );
+    let row = transaction.query_one(&change, &[booking, stage, &text, &channel.name()]).await.map_err(Error::from)?;
+    let ours = row.get::<_, &str>("state") != "dead";
+    transaction.commit().await.map_err(Error::from)?;
+    Ok(ours.then_some(Envelope { channel, language, text }))
+}
+
+/// A salon's customers are told by text, the others by mail; whoever has only one address, there.
+fn channel(post: &Post, notice: &Notice, contact: Option<Contact>) -> Channel {
+    if post.mail.is_none() && post.text.is_none() {
+        return Channel::Log;
+    }
+    let (mail, phone) = contact.map_or((None, None), |contact| (contact.mail, contact.phone));
+    let mail = mail.filter(|_| post.mail.is_some()).map(Channel::Mail);
+    let text = phone.filter(|_| post.text.is_some()).map(Channel::Text);
+    let chosen = if notice.system == TOLD_BY_TEXT { text.or(mail) } else { mail.or(text) };
+    chosen.unwrap_or(Channel::None)
+}
+
+async fn record(post: &Post, notice: &Notice, outcome: Outcome) -> Result<(), NotSent> {
+    let (state, problem) = match outcome {
+        Outcome::Sent => ("sent", None),
+        Outcome::NotYet(problem) => ("waiting", Some(problem)),
+        Outcome::Refused(problem) | Outcome::Unknown(problem) => ("dead", Some(problem)),
+    };
+    let change = "update messages set state = $3, problem = $4, sent_at = case when $3 = 'sent' then now() end \
+                  where booking = $1 and stage = $2";
+    let client = post.pool.get().await.map_err(Error::from)?;
+    let change = client.prepare_cached(change).await.map_err(Error::from)?;
+    client.execute(&change, &[&notice.booking.0, &notice.stage, &state, &problem]).await.map_err(Error::from)?;
+    Ok(())
 }

@@ -8,10 +8,10 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use workers::catalog::{confirm, hold, look, open, release};
 use workflows::{
-    booking::{BookingId, Item},
+    booking::{BookingId, Item, Period},
     contracts::{
         Due, Settled,
-        catalog::{Held, HoldAnswer, HoldRequest, Period, Sight},
+        catalog::{Held, HoldAnswer, HoldRequest, Sight},
         recovery::OpenAfter,
     },
 };

@@ -5,7 +5,7 @@ use super::{
     recovery::{Claims, OpenAfter},
 };
 use crate::{
-    booking::{BookingId, Item, Subject},
+    booking::{BookingId, Item, Period, Subject},
     money::Money,
     saga::Stop,
 };
@@ -38,56 +38,6 @@ pub struct HoldRequest {
     /// For when; without end where absent, for what is lent until it comes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<Period>,
-}
-
-/// A time with a beginning and an end that is not part of it: one that ends at noon and one that begins at noon touch,
-/// and do not overlap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "(DateTime<Utc>, DateTime<Utc>)", into = "(DateTime<Utc>, DateTime<Utc>)")]
-pub struct Period {
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-}
-
-/// A period ends after it begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a period must end after it begins")]
-pub struct NotAPeriod;
-
-impl Period {
-    /// From a moment until just before another.
-    ///
-    /// # Errors
-    /// [`NotAPeriod`] when it does not end after it begins.
-    pub fn new(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Self, NotAPeriod> {
-        if from < to { Ok(Self { from, to }) } else { Err(NotAPeriod) }
-    }
-
-    /// When it begins.
-    #[must_use]
-    pub const fn from(self) -> DateTime<Utc> {
-        self.from
-    }
-
-    /// The first moment that is no longer part of it.
-    #[must_use]
-    pub const fn to(self) -> DateTime<Utc> {
-        self.to
-    }
-}
-
-impl TryFrom<(DateTime<Utc>, DateTime<Utc>)> for Period {
-    type Error = NotAPeriod;
-
-    fn try_from((from, to): (DateTime<Utc>, DateTime<Utc>)) -> Result<Self, NotAPeriod> {
-        Self::new(from, to)
-    }
-}
-
-impl From<Period> for (DateTime<Utc>, DateTime<Utc>) {
-    fn from(period: Period) -> Self {
-        (period.from, period.to)
-    }
 }
 
 /// What [`Hold`] answers.
@@ -159,8 +109,53 @@ impl Duty for Release {
 }
 impl Undo for Release {
     // Once released, another customer may pay for it: one item would owe two people.
-    const AFTER: &'static [&'static str] = &[super::payment::Refund::NAME];
+    // And while an old voucher is good, it would be sold twice.
+    const AFTER: &'static [&'static str] = &[super::payment::Refund::NAME, super::fulfilment::Disable::NAME];
     const DONE: &'static str = "released";
+}
+
+/// Asks whether anything of a catalogue is free for a period. It holds nothing: that it is free now is no promise.
+#[derive(Clone, Copy, Debug)]
+pub struct Free;
+
+/// What [`Free`] is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FreeRequest {
+    /// Whose catalogue.
+    pub system: String,
+    /// For when.
+    pub period: Option<Period>,
+}
+
+/// What [`Free`] answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum FreeAnswer {
+    /// At least one unit is.
+    Free,
+    /// None is, or none is listed.
+    NothingFree,
+}
+
+/// An answer of [`FreeAnswer::NothingFree`], as a reason.
+pub const NOTHING_FREE: &str = "nothing_free";
+
+impl Answer for FreeAnswer {
+    type Granted = ();
+
+    fn granted(self) -> Result<(), No> {
+        match self {
+            Self::Free => Ok(()),
+            Self::NothingFree => Err(No::Refused(Stop::because(NOTHING_FREE))),
+        }
+    }
+}
+
+activity!(Free, "catalog.free", FreeRequest => FreeAnswer);
+impl Contract for Free {
+    const NAME: &'static str = "catalog.free";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(5);
 }
 
 /// Makes a hold firm: the booking has passed its point of no return. A repeat changes nothing, also after the release;
@@ -213,18 +208,4 @@ impl Contract for Open {
     const NAME: &'static str = "catalog.open";
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(10);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_period_ends_after_it_begins_also_when_read_from_json() {
-        let (one, two) = ("2027-07-23T12:00:00Z", "2027-07-25T12:00:00Z");
-        assert!(serde_json::from_str::<Period>(&format!("[\"{one}\",\"{two}\"]")).is_ok());
-        for (from, to) in [(two, one), (one, one)] {
-            assert!(serde_json::from_str::<Period>(&format!("[\"{from}\",\"{to}\"]")).is_err());
-        }
-    }
 }

@@ -9,6 +9,7 @@
 
 pub mod board;
 pub mod catalog;
+pub mod fulfilment;
 pub mod notification;
 pub mod payment;
 pub mod recovery;
@@ -122,6 +123,8 @@ pub enum Stake {
     Money,
     /// A unit that nobody else can have.
     Hold,
+    /// Something that was given to the customer and is not theirs any more.
+    Given,
     /// Nothing of anybody's.
     Nothing,
 }

@@ -23,6 +23,9 @@ pub struct Notice {
     pub stage: String,
     /// Whom to tell.
     pub customer: Subject,
+    /// The number of what was booked, in its system's catalogue; 0 where there is none.
+    #[serde(default)]
+    pub item: i64,
     /// What was booked, when that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_name: Option<String>,

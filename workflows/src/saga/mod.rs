@@ -3,6 +3,7 @@
 //! | verb | meaning |
 //! |---|---|
 //! | [`Saga::step`] | record the undo, then do it; no answer within the limit means *unknown*, so it is undone |
+//! | [`Saga::ask`] | do what has nothing to take back, such as looking something up |
 //! | [`Saga::reach`] | move the booking on: its state, and its row on the board with a version one higher |
 //! | [`Saga::wait`] | a person's turn, until the deadline of the stage; `None` when that passes |
 //! | [`Forward::finish`] | a step after the point of no return: asked for until it is done |
@@ -29,13 +30,16 @@ pub mod operator;
 pub mod progress;
 mod publish;
 mod settle;
+pub mod turn;
 
 pub use operator::{Action, Audit, Foresight, HoldEffect, Intervention, MoneyEffect, Outcome, Preview, Snapshot};
-pub use progress::{Heard, Limits, Milestone, Opening, Progress, Recovered, Refusal, Said, Stage};
+pub use progress::{Deadline, Heard, Limits, Milestone, Opening, Progress, Recovered, Refusal, Request, Said, Stage};
+pub use turn::{Say, Turn};
 
 use crate::{
-    booking::{Ending, Party, Row},
-    contracts::{Answer, Contract, Due, Duty, No, Undo, catalog, notification},
+    booking::{Ending, Item, Party, Row},
+    contracts::{Answer, Contract, Due, Duty, No, Undo, catalog, notification, payment},
+    money::Money,
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use futures_util::future::LocalBoxFuture;
@@ -71,6 +75,10 @@ pub mod stage {
     pub const STUCK: &str = "stuck";
     /// Turned back, and nothing is left of it.
     pub const UNDONE: &str = "undone";
+    /// No stage: what the timeline says when a unit was held, whatever the saga calls the stage after it.
+    pub const HELD: &str = "held";
+    /// No stage: the message that a customer's time is running out.
+    pub const REMINDER: &str = "reminder";
 }
 
 /// A workflow that is a booking: the kit finds its own part of the state through this.
@@ -80,18 +88,38 @@ pub trait Booking: Sized + 'static {
     /// The workflow type. Its request must be readable from `{"opening": ...}` alone: that is all that is left of a
     /// booking whose workflow was deleted.
     const WORKFLOW: &'static str;
+    /// What a booking is called in Temporal's web UI: `Rental`.
+    const NOUN: &'static str;
+    /// What a request waits for before it is answered as accepted: a stage, or [`stage::HELD`].
+    const ACCEPTED: &'static str;
     /// Every step with its undo, in the order of the story. [`Saga::step`] refuses one that is not listed, so what goes
     /// by this list (a recovery, the fault tests) cannot miss a step.
     const UNDOABLE_STEPS: &'static [Undoable<Self>];
+    /// Every step before the point of no return that has nothing to undo, by contract name. [`Saga::ask`] refuses one that
+    /// is not listed.
+    const ASKED_STEPS: &'static [&'static str] = &[];
     /// Every step after the point of no return, by contract name. [`Forward::finish`] refuses one that is not listed.
     const FORWARD_STEPS: &'static [&'static str];
     /// The stages whose reaching is told to the customer.
     const ANNOUNCED: &'static [&'static str];
+    /// Where the story waits for people before the point of no return, in order. What the inbox offers, and how the fault
+    /// tests bring a booking to its end.
+    const TURNS: &'static [Turn];
+    /// The same, after the point of no return.
+    const FORWARD_TURNS: &'static [Turn] = &[];
 
     /// The kit's part of the state.
     fn progress(&self) -> &Progress;
     /// The kit's part of the state, to change.
     fn progress_mut(&mut self) -> &mut Progress;
+
+    /// May it (still) be cancelled?
+    ///
+    /// # Errors
+    /// What [`Progress::may_cancel`] says, unless the saga knows better.
+    fn may_cancel(&self) -> Result<(), Refusal> {
+        self.progress().may_cancel()
+    }
 }
 
 /// A step, and what takes it back.
@@ -226,6 +254,73 @@ impl<B: Booking> Saga<B> {
         }
     }
 
+    /// Holds a unit, and writes down what it is. Freed again when the story turns back.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub async fn hold(&mut self, request: catalog::HoldRequest) -> Result<catalog::Held, Stop> {
+        let held = self.step(catalog::Hold, request, catalog::Release).await?;
+        let now = self.now();
+        self.ctx.state_mut(|booking| {
+            let row = &mut booking.progress_mut().row;
+            row.times.entry(stage::HELD.to_owned()).or_insert(now);
+        });
+        self.describe(&held.name, held.price);
+        Ok(held)
+    }
+
+    /// Takes money. Given back when the story turns back.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub async fn charge(&mut self, request: payment::ChargeRequest) -> Result<(), Stop> {
+        self.step(payment::Charge, request, payment::Refund).await
+    }
+
+    /// Does something that leaves nothing to take back.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    ///
+    /// # Panics
+    /// When it is missing from [`Booking::ASKED_STEPS`]: that parks the workflow task until the code is mended.
+    pub async fn ask<Do: Contract>(
+        &mut self,
+        contract: Do,
+        input: Do::Input,
+    ) -> Result<<Do::Output as Answer>::Granted, Stop>
+    where
+        Do::Output: Answer,
+    {
+        assert!(B::ASKED_STEPS.contains(&Do::NAME), "{} is not among the steps without an undo", Do::NAME);
+        self.stop_if_cancelled()?;
+        let answer = self.ctx.execute_activity(contract, input, options::<Do>(self.limits.step)).await;
+        // Whoever cancelled was heard: that is the reason they are told.
+        self.stop_if_cancelled()?;
+        match answer.map(Answer::granted) {
+            Ok(Ok(granted)) => Ok(granted),
+            Ok(Err(No::Refused(stop) | No::Closed(stop))) => Err(stop),
+            Err(_unknown) => Err(Stop::NO_ANSWER),
+        }
+    }
+
+    /// Reads the booking's state.
+    pub fn state<T>(&self, read: impl FnOnce(&B) -> T) -> T {
+        self.ctx.state(read)
+    }
+
+    /// Writes down what is booked, to be published with the next stage: where that is decided on the way.
+    pub fn settle_on(&mut self, item: Item) {
+        self.ctx.state_mut(|booking| booking.progress_mut().row.item = item);
+    }
+
+    /// Writes something down for the system's own pages, to be published with the next stage.
+    pub fn note(&mut self, name: &str, value: &str) {
+        self.ctx.state_mut(|booking| {
+            booking.progress_mut().row.details.insert(name.to_owned(), value.to_owned());
+        });
+    }
+
     /// Moves the booking on to a stage and publishes it. An outage of the board stops nothing.
     pub async fn reach(&mut self, milestone: impl Into<Milestone>) {
         let milestone = milestone.into();
@@ -234,7 +329,7 @@ impl<B: Booking> Saga<B> {
             row.times.entry(milestone.name.to_owned()).or_insert(now);
             row.stuck = None;
             row.waiting_for = milestone.waiting_for.map(|(party, _)| party);
-            row.deadline_at = milestone.waiting_for.and_then(|(_, limit)| limit).map(|limit| now + limit);
+            row.deadline_at = milestone.waiting_for.and_then(|(_, deadline)| deadline.at(now));
             row.ending = milestone.completes.then_some(Ending::Completed);
         })
         .await;
@@ -242,7 +337,7 @@ impl<B: Booking> Saga<B> {
     }
 
     /// Writes down what was booked, to be published with the next stage.
-    pub fn describe(&mut self, name: &str, price: crate::money::Money) {
+    fn describe(&mut self, name: &str, price: Money) {
         self.ctx.state_mut(|booking| {
             let row = &mut booking.progress_mut().row;
             row.item_name = Some(name.to_owned());
@@ -257,9 +352,19 @@ impl<B: Booking> Saga<B> {
     /// # Errors
     /// [`Stop::CANCELLED`] when the booking was cancelled instead.
     pub async fn wait<T>(&mut self, said: impl Fn(&B) -> Option<T>) -> Result<Option<T>, Stop> {
-        let remaining = self.ctx.state(|booking| booking.progress().row.deadline_at).map(|at| at - self.now());
+        let row = |booking: &B| (booking.progress().row.waiting_for, booking.progress().row.deadline_at);
+        let (party, deadline) = self.ctx.state(row);
+        let mut left = deadline.map(|at| (at - self.now()).to_std().unwrap_or_default());
         let heard = |booking: &B| said(booking).is_some() || booking.progress().cancelled_by.is_some();
-        self.until(heard, remaining.map(|left| left.to_std().unwrap_or_default())).await;
+        if let (Some(Party::Customer), Some(limit)) = (party, left) {
+            // Their time is running: half way through, they are told so.
+            self.until(heard, Some(limit / 2)).await;
+            if !self.ctx.state(heard) && !self.ctx.cancellation_token().is_cancelled() {
+                self.tell_customer(stage::REMINDER);
+                left = Some(limit / 2);
+            }
+        }
+        self.until(heard, left).await;
 
         match self.ctx.state(&said) {
             Some(said) => Ok(Some(said)),
@@ -377,17 +482,23 @@ impl<B: Booking> Saga<B> {
         }
     }
 
-    /// Tells the customer, without waiting for it.
+    /// Tells the customer that a stage was reached, where the saga wants that.
     fn announce(&mut self) {
-        let row = self.ctx.state(|booking| booking.progress().row.clone());
-        if !B::ANNOUNCED.contains(&row.stage.as_str()) {
-            return;
+        let stage = self.ctx.state(|booking| booking.progress().row.stage.clone());
+        if B::ANNOUNCED.contains(&stage.as_str()) {
+            self.tell_customer(&stage);
         }
+    }
+
+    /// Tells the customer something, without waiting for it.
+    fn tell_customer(&mut self, stage: &str) {
+        let row = self.ctx.state(|booking| booking.progress().row.clone());
         let notice = notification::Notice {
             booking: row.booking,
             system: row.system,
-            stage: row.stage,
+            stage: stage.to_owned(),
             customer: row.customer,
+            item: row.item.number,
             item_name: row.item_name,
             reason: row.reason,
             money: match (row.times.contains_key("refunded"), row.times.contains_key("written_off")) {
@@ -480,6 +591,16 @@ impl<B: Booking> Forward<'_, B> {
     /// Moves the booking on; see [`Saga::reach`].
     pub async fn reach(&mut self, milestone: impl Into<Milestone>) {
         self.0.reach(milestone).await;
+    }
+
+    /// Reads the booking's state.
+    pub fn state<T>(&self, read: impl FnOnce(&B) -> T) -> T {
+        self.0.state(read)
+    }
+
+    /// Writes something down; see [`Saga::note`].
+    pub fn note(&mut self, name: &str, value: &str) {
+        self.0.note(name, value);
     }
 
     /// Waits for what a person says, for as long as that takes: nothing turns this story back. A recovered booking that

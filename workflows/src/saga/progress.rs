@@ -1,7 +1,11 @@
 //! What a booking knows of itself, and what people may tell it.
 
 use super::{operator::Interventions, stage};
-use crate::booking::{BookingId, Item, Party, Row, Subject};
+use crate::{
+    booking::{BookingId, Item, Party, Period, Row, Subject},
+    contracts::{catalog, payment},
+    money::Money,
+};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -15,6 +19,12 @@ pub struct Limits {
     /// A person's decision.
     #[serde(with = "milliseconds")]
     pub decision: Duration,
+    /// A customer's payment, where they pay by themselves.
+    #[serde(with = "milliseconds", default = "payment_limit")]
+    pub payment: Duration,
+    /// Until what was booked counts as given, where nobody says so.
+    #[serde(with = "milliseconds", default = "service_limit")]
+    pub service: Duration,
     /// One round of attempts at something that must be done.
     #[serde(with = "milliseconds")]
     pub round: Duration,
@@ -35,12 +45,22 @@ impl Default for Limits {
         Self {
             step: hour * 6,
             decision: hour * 24 * 14,
+            payment: payment_limit(),
+            service: service_limit(),
             round: Duration::from_secs(20),
             pause_max: hour,
             undo_patience: Duration::from_mins(5),
             notice: hour * 24 * 3,
         }
     }
+}
+
+const fn payment_limit() -> Duration {
+    Duration::from_hours(24)
+}
+
+const fn service_limit() -> Duration {
+    Duration::from_hours(24 * 30)
 }
 
 mod milliseconds {
@@ -65,6 +85,15 @@ pub struct Opening {
     pub customer: Subject,
     /// What.
     pub item: Item,
+    /// For when, where that matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
+    /// What it costs, where that is agreed before anything is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Money>,
+    /// What the system's own pages show beside the rest, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
     /// A digest of the request body, when the caller sent an idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -73,6 +102,43 @@ pub struct Opening {
     /// Set when an earlier saga of this booking has ended before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered: Option<Recovered>,
+}
+
+/// What every saga is started with. All but the opening may be missing: a booking that is recovered has nothing else.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// What every booking begins with.
+    pub opening: Opening,
+    /// The provider's token for the card to charge; the customer's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+}
+
+impl Request {
+    /// Asks for a unit of an item, for the booking's period.
+    #[must_use]
+    pub fn hold(&self, item: Item) -> catalog::HoldRequest {
+        let opening = &self.opening;
+        catalog::HoldRequest {
+            booking: opening.booking,
+            workflow: opening.workflow_id(),
+            customer: Some(opening.customer.clone()),
+            item,
+            period: opening.period,
+        }
+    }
+
+    /// Asks the customer for money.
+    #[must_use]
+    pub fn charge(&self, amount: Money) -> payment::ChargeRequest {
+        payment::ChargeRequest {
+            booking: self.opening.booking,
+            workflow: self.opening.workflow_id(),
+            customer: self.opening.customer.clone(),
+            amount,
+            method: self.method.clone(),
+        }
+    }
 }
 
 /// What is known of a booking whose saga has ended before it: it was terminated, failed, timed out or deleted.
@@ -86,6 +152,22 @@ pub struct Recovered {
 }
 
 impl Opening {
+    /// A booking of an item by a customer, and nothing else to say about it.
+    #[must_use]
+    pub const fn new(booking: BookingId, customer: Subject, item: Item, limits: Limits) -> Self {
+        Self {
+            booking,
+            customer,
+            item,
+            period: None,
+            price: None,
+            details: BTreeMap::new(),
+            fingerprint: None,
+            limits,
+            recovered: None,
+        }
+    }
+
     /// The workflow id of this booking.
     #[must_use]
     pub fn workflow_id(&self) -> String {
@@ -106,8 +188,10 @@ impl Opening {
             committed: false,
             customer: self.customer.clone(),
             item: self.item.clone(),
+            period: self.period,
+            details: self.details.clone(),
             item_name: None,
-            price: None,
+            price: self.price,
             waiting_for: None,
             deadline_at: None,
             times: BTreeMap::new(),
@@ -125,6 +209,7 @@ pub struct Progress {
     /// What the board has not acknowledged yet, oldest first.
     pub(super) unpublished: Vec<Row>,
     pub(super) cancelled_by: Option<Subject>,
+    pub(super) completed_by: Option<Subject>,
     pub(super) turned_back: bool,
     /// What it held has been given back before this saga began.
     pub(super) was_released: bool,
@@ -143,6 +228,7 @@ impl Progress {
             row: row.unwrap_or_else(|| opening.row()),
             unpublished: Vec::new(),
             cancelled_by: None,
+            completed_by: None,
             turned_back: false,
             was_released: false,
             interventions: Interventions::default(),
@@ -194,6 +280,44 @@ impl Progress {
         self.heard()
     }
 
+    /// May it be said (once more) that what was booked has been given? Only at this stage, and not by the customer.
+    ///
+    /// # Errors
+    /// `own_request`, or `too_late` and `not_yet` at another stage.
+    pub fn may_complete(&self, said: &Said, at: impl Stage) -> Result<(), Refusal> {
+        if said.by == *self.customer() {
+            Err(self.refuse("own_request"))
+        } else if self.is_completed() || self.is_at(at) {
+            Ok(())
+        } else {
+            Err(self.refuse_at_this_stage())
+        }
+    }
+
+    /// Records that what was booked has been given.
+    pub fn complete(&mut self, said: Said) -> Heard {
+        self.completed_by.get_or_insert(said.by);
+        self.heard()
+    }
+
+    /// Has somebody said that what was booked has been given?
+    #[must_use]
+    pub const fn is_completed(&self) -> bool {
+        self.completed_by.is_some()
+    }
+
+    /// The refusal of what belongs to another stage: it is too late for it, or too early.
+    #[must_use]
+    pub fn refuse_at_this_stage(&self) -> Refusal {
+        self.refuse(if self.is_turning_back() || self.is_committed() { "too_late" } else { "not_yet" })
+    }
+
+    /// The item as it is now.
+    #[must_use]
+    pub const fn item(&self) -> &Item {
+        &self.row.item
+    }
+
     /// Has it passed its point of no return?
     #[must_use]
     pub const fn is_committed(&self) -> bool {
@@ -231,8 +355,8 @@ pub trait Stage: Copy {
     fn name(self) -> &'static str;
 
     /// The stage, at which a person is waited for, with a limit or without.
-    fn waiting_for(self, party: Party, limit: Option<Duration>) -> Milestone {
-        Milestone { waiting_for: Some((party, limit)), ..Milestone::named(self.name()) }
+    fn waiting_for(self, party: Party, limit: impl Into<Deadline>) -> Milestone {
+        Milestone { waiting_for: Some((party, limit.into())), ..Milestone::named(self.name()) }
     }
 
     /// The stage, after which nothing more happens.
@@ -241,11 +365,44 @@ pub trait Stage: Copy {
     }
 }
 
+/// How long a person is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// For as long as it takes.
+    Never,
+    /// For some time from now.
+    Within(Duration),
+    /// Until a moment.
+    At(DateTime<Utc>),
+}
+
+impl Deadline {
+    pub(super) fn at(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Never => None,
+            Self::Within(limit) => Some(now + limit),
+            Self::At(moment) => Some(moment),
+        }
+    }
+}
+
+impl From<Option<Duration>> for Deadline {
+    fn from(limit: Option<Duration>) -> Self {
+        limit.map_or(Self::Never, Self::Within)
+    }
+}
+
+impl From<Duration> for Deadline {
+    fn from(limit: Duration) -> Self {
+        Self::Within(limit)
+    }
+}
+
 /// A stage being reached, with what it means for the board.
 #[derive(Clone, Copy, Debug)]
 pub struct Milestone {
     pub(super) name: &'static str,
-    pub(super) waiting_for: Option<(Party, Option<Duration>)>,
+    pub(super) waiting_for: Option<(Party, Deadline)>,
     pub(super) completes: bool,
 }
 

@@ -4,22 +4,22 @@ use super::{
     pairs::{self, Stage},
     steps::{self, Fault},
 };
+use orchestrator::host;
 use std::{collections::BTreeMap, fmt::Write};
-use workflows::rental::Rental;
 
 const HEAD: &str = "# The fault matrix
 
-Every step, every undo and every step after the point of no return that the rental declares, with everything that can go wrong
-with it; and every two things that people and clocks may do to a rental, at every stage. Written by
+Every step, every undo and every step after the point of no return that the six sagas declare, with everything that can go
+wrong with it; and every two things that people and clocks may do to a rental, at every stage. Written by
 `orchestrator/tests/it/faults.rs`, which plays each case on the real stack and checks afterwards: our ledger is what the
-provider's books say, for the booking and for all of them together; its postings add up to zero; the book is held as long as
+provider's books say, for the booking and for all of them together; its postings add up to zero; the item is held as long as
 the booking lives, and no longer; the board says what the saga knows; every announced stage was told once.
 
 A cell says how the booking ended. A dash is no case: an undo has no undo, and not every worker a provider.
 
 | fault | how it comes about |
 |---|---|
-| refused | somebody else has the book; the card is declined; a worker says that it cannot be done for now |
+| refused | somebody else has the item; the card is declined; a worker says that it cannot be done for now |
 | error before effect | the worker fails twice before it does anything |
 | error after effect | the worker does it and reports a failure, twice |
 | timeout before effect | nobody answers within the limit, and nothing is done: for a step the saga turns back, for what must be done the next round asks again |
@@ -34,22 +34,25 @@ A cell says how the booking ended. A dash is no case: an undo has no undo, and n
 pub fn page(endings: &BTreeMap<&str, &str>) -> String {
     let ending = |name: String| endings.get(name.as_str()).copied().unwrap_or("-").to_owned();
     let mut page = HEAD.to_owned();
-    let targets = steps::targets::<Rental>();
 
-    page.push_str("\n## Steps and undos of the rental\n\n| fault |");
-    for target in &targets {
-        write!(page, " {} |", target.name()).unwrap();
-    }
-    page.push_str("\n|---|");
-    page.push_str(&"---|".repeat(targets.len()));
-    for fault in Fault::ALL {
-        write!(page, "\n| {} |", fault.name()).unwrap();
+    for kind in host::SAGAS {
+        let targets = steps::targets(kind);
+        write!(page, "\n## Steps and undos: {}\n\n| fault |", kind.system).unwrap();
         for target in &targets {
-            write!(page, " {} |", ending(steps::name(*target, *fault))).unwrap();
+            write!(page, " {} |", target.name()).unwrap();
         }
+        page.push_str("\n|---|");
+        page.push_str(&"---|".repeat(targets.len()));
+        for fault in Fault::ALL {
+            write!(page, "\n| {} |", fault.name()).unwrap();
+            for target in &targets {
+                write!(page, " {} |", ending(steps::name(kind, *target, *fault))).unwrap();
+            }
+        }
+        page.push('\n');
     }
 
-    page.push_str("\n\n## Cancellation, decision and deadline, in pairs\n\nWhat was answered to the first and to the second, and how the rental ended. A rental that nobody has decided on is cancelled in the end, and a lent book brought back.\n");
+    page.push_str("\n## Cancellation, decision and deadline, in pairs\n\nWhat was answered to the first and to the second, and how the rental ended. A rental that nobody has decided on is cancelled in the end, and a lent book brought back.\n");
     for stage in Stage::ALL {
         write!(page, "\n### While it is {}\n\n| first, then | answers | ending |\n|---|---|---|\n", stage.name())
             .unwrap();

@@ -1,14 +1,19 @@
 //! Every step and every undo, with every fault.
 
 use super::case::{Case, Outcome, ending, settle};
-use crate::world::{Kind, World};
+use crate::{
+    play::{self, Until},
+    world::{Kind, World},
+};
 use dev::simulator::faults::{After, Fault as ProviderFault, Operation};
 use futures::{FutureExt, future::LocalBoxFuture};
+use orchestrator::host;
 use serde_json::json;
 use std::time::Duration;
+use uuid::Uuid;
 use workflows::{
-    rental::Rental,
-    saga::{Booking, Limits},
+    booking::BookingId,
+    saga::{Limits, Opening},
 };
 
 /// A step that takes longer than this is given up by its saga, in the cases that are about that.
@@ -23,6 +28,8 @@ const DECLINED: i64 = 40_200;
 pub enum Place {
     /// Before the point of no return.
     Step,
+    /// Before the point of no return, with nothing to undo.
+    Ask,
     /// On the way back.
     Undo,
     /// After the point of no return.
@@ -79,6 +86,8 @@ impl Fault {
     /// What an undo would be undone by, what is past undoing, and a provider where there is none, are no cases.
     fn applies(self, target: Target) -> bool {
         match self {
+            // How it comes to be refused is its worker's business; what it is told then, each system's own test shows.
+            Self::Refused => target.place != Place::Ask && (target.place != Place::Step || target.can_be_refused()),
             Self::UndoFirst => target.place == Place::Step,
             Self::ProviderLate => target.is_about_money(),
             _ => true,
@@ -97,10 +106,16 @@ impl Target {
     pub fn name(self) -> String {
         let place = match self.place {
             Place::Step => "step",
+            Place::Ask => "step without an undo",
             Place::Undo => "undo",
             Place::Forward => "after the point of no return",
         };
         format!("{} ({place})", self.activity)
+    }
+
+    /// Of a step: is there somebody else who may have it, or a card that may be declined?
+    fn can_be_refused(self) -> bool {
+        self.activity == "catalog.hold" || self.is_about_money()
     }
 
     fn is_about_money(self) -> bool {
@@ -109,35 +124,39 @@ impl Target {
 }
 
 /// Everything a saga declares.
-pub fn targets<B: Booking>() -> Vec<Target> {
-    let declared = B::UNDOABLE_STEPS;
-    let steps = declared.iter().map(|step| Target { activity: step.step, place: Place::Step });
-    let undos = declared.iter().map(|step| Target { activity: step.undo, place: Place::Undo });
-    let forward = B::FORWARD_STEPS.iter().map(|activity| Target { activity, place: Place::Forward });
-    steps.chain(undos).chain(forward).collect()
+pub fn targets(kind: &host::Kind) -> Vec<Target> {
+    let declared = (kind.undoable)();
+    let steps = declared.iter().map(|(step, _)| Target { activity: step, place: Place::Step });
+    let asked = kind.asked.iter().map(|activity| Target { activity, place: Place::Ask });
+    let undos = declared.iter().map(|(_, undo)| Target { activity: undo, place: Place::Undo });
+    let forward = kind.forward.iter().map(|activity| Target { activity, place: Place::Forward });
+    steps.chain(asked).chain(undos).chain(forward).collect()
 }
 
 pub fn cases() -> Vec<Box<dyn Case>> {
-    let all = targets::<Rental>().into_iter().flat_map(|target| {
-        let faults = Fault::ALL.iter().filter(move |fault| fault.applies(target));
-        faults.map(move |fault| Box::new(StepCase { target, fault: *fault }) as Box<dyn Case>)
+    let all = host::SAGAS.iter().flat_map(|kind| {
+        targets(kind).into_iter().flat_map(move |target| {
+            let faults = Fault::ALL.iter().filter(move |fault| fault.applies(target));
+            faults.map(move |fault| Box::new(StepCase { kind, target, fault: *fault }) as Box<dyn Case>)
+        })
     });
     all.collect()
 }
 
 /// What a case of a step is called.
-pub fn name(target: Target, fault: Fault) -> String {
-    format!("{}, {}", target.name(), fault.name())
+pub fn name(kind: &host::Kind, target: Target, fault: Fault) -> String {
+    format!("{}: {}, {}", kind.system, target.name(), fault.name())
 }
 
 struct StepCase {
+    kind: &'static host::Kind,
     target: Target,
     fault: Fault,
 }
 
 impl Case for StepCase {
     fn name(&self) -> String {
-        name(self.target, self.fault)
+        name(self.kind, self.target, self.fault)
     }
 
     fn play(&self) -> LocalBoxFuture<'_, Outcome> {
@@ -148,13 +167,13 @@ impl Case for StepCase {
 impl StepCase {
     async fn play(&self) -> Outcome {
         let world = World::new();
-        let book = world.book_at(self.price()).await;
-        let opening = world.opening(book, self.limits());
+        let opening = play::opening(&world, self.kind, self.price(), self.limits()).await;
         let id = opening.booking.to_string();
-        self.prepare(&world, book, &id).await;
-        world.begin(opening).await;
+        self.prepare(&world, &opening).await;
+        world.begin_of(self.kind.system, opening).await;
 
-        self.drive(&world, book, &id).await;
+        let until = if self.target.place == Place::Undo { Until::Cancelled } else { Until::Completed };
+        play::play(&world, self.kind, &id, until).await;
         let booking = settle(&world, &id).await;
         assert!(self.came_about(&world, &id).await, "the fault never came about: {booking:#}");
         Outcome { ending: ending(&booking), booking: id }
@@ -162,7 +181,7 @@ impl StepCase {
 
     fn limits(&self) -> Limits {
         match (self.fault, self.target.place) {
-            (Fault::TimeoutBefore | Fault::TimeoutAfter | Fault::UndoFirst, Place::Step) => {
+            (Fault::TimeoutBefore | Fault::TimeoutAfter | Fault::UndoFirst, Place::Step | Place::Ask) => {
                 Limits { step: GIVEN_UP_AFTER, ..Limits::default() }
             }
             (Fault::TimeoutBefore | Fault::TimeoutAfter, _) => Limits { round: GIVEN_UP_AFTER, ..Limits::default() },
@@ -176,22 +195,34 @@ impl StepCase {
     }
 
     /// Sets the fault up before the booking begins.
-    async fn prepare(&self, world: &World, book: i64, id: &str) {
+    async fn prepare(&self, world: &World, opening: &Opening) {
+        let id = &opening.booking.to_string();
         let (once, twice, always) = (Some(1), Some(2), None);
         let refusal = || Kind::Answer(json!({ "answer": "refused", "reason": "refused_on_demand" }));
         let (times, kind) = match (self.fault, self.target.place) {
             (Fault::Refused, Place::Step) if self.target.is_about_money() => return,
             (Fault::Refused, Place::Step) => {
                 assert_eq!(self.target.activity, "catalog.hold", "say here how it comes to be refused");
-                World::new().rent(book).await.assert_status(201);
+                // Somebody else has it already.
+                let other = World::new();
+                let mut first = opening.clone();
+                first.booking = BookingId(Uuid::now_v7());
+                first.customer = other.member.subject.parse().unwrap();
+                let first = other.begin_of(self.kind.system, first).await;
+                let before_the_last = &self.kind.turns[0][..self.kind.turns[0].len() - 1];
+                for turn in before_the_last {
+                    other.at_stage(&first, turn.stage).await;
+                    play::say(&other, &first, turn.says[0].word, turn.says[0].needs, turn.party).await;
+                }
+                other.until(&first, "held", |booking| booking["times"]["held"].is_string()).await;
                 return;
             }
             (Fault::Refused, _) => (once, refusal()),
             (Fault::ErrorBefore, _) => (twice, Kind::FailBefore),
             (Fault::ErrorAfter, _) => (twice, Kind::FailAfter),
-            (Fault::TimeoutBefore, Place::Step) => (always, Kind::GoneBefore),
+            (Fault::TimeoutBefore, Place::Step | Place::Ask) => (always, Kind::GoneBefore),
             (Fault::TimeoutBefore | Fault::WorkerGoneBefore, _) => (once, Kind::GoneBefore),
-            (Fault::TimeoutAfter, Place::Step) => (always, Kind::HoldAfter),
+            (Fault::TimeoutAfter, Place::Step | Place::Ask) => (always, Kind::HoldAfter),
             (Fault::TimeoutAfter, _) => (once, Kind::HoldAfter),
             (Fault::AnswerLost, _) if self.target.is_about_money() => {
                 return world.fault(ProviderFault { after: Some(After::DropReply), ..self.provider_fault() }).await;
@@ -212,28 +243,10 @@ impl StepCase {
     /// Something that goes wrong at the provider, once.
     fn provider_fault(&self) -> ProviderFault {
         let operation = match self.target.place {
-            Place::Step => Operation::Charge,
+            Place::Step | Place::Ask => Operation::Charge,
             Place::Undo | Place::Forward => Operation::Refund,
         };
         ProviderFault { operation: Some(operation), times: Some(1), ..ProviderFault::default() }
-    }
-
-    /// Takes the booking where it meets the fault, and on to its end.
-    async fn drive(&self, world: &World, book: i64, id: &str) {
-        let past_payment = |booking: &serde_json::Value| booking["stage"] == "paid" || booking["ending"].is_string();
-        let booking = world.until(id, "paid, or ended", past_payment).await;
-        if booking["ending"].is_string() {
-            return;
-        }
-        if self.target.place == Place::Undo {
-            let heard = world.decide(book, id, "reject").await.status;
-            assert!(heard.is_success(), "{heard}");
-            return;
-        }
-        let heard = world.decide(book, id, "approve").await.status;
-        assert!(heard.is_success(), "{heard}");
-        let heard = world.bring_back(id).await.status;
-        assert!(heard.is_success(), "{heard}");
     }
 
     async fn came_about(&self, world: &World, id: &str) -> bool {

@@ -1,0 +1,407 @@
+//! Cinema over HTTP: its paths, its fields, and its words for where a reservation is.
+//!
+//! The words (`available`, `reqReserve`, `rsvStatus`, ...) are those of the system's first clients and live only here.
+
+use super::{
+    Gateway,
+    auth::Role,
+    call::{Call, Fields, json, located, needed},
+    catalogue::{Change, Item, NewItem},
+    desk::{self, Paid, reached, time},
+    problem::{Code, Problem},
+    routes::{Access, Route},
+    start::Wanted,
+    systems::{Reading, System, sees_all_of},
+};
+use crate::{
+    board::{self, Filter},
+    host::Kind,
+};
+use iso_currency::Currency;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use warp::{
+    http::{Method, StatusCode},
+    reply::Response,
+};
+use workflows::{
+    booking::{Ending, Row},
+    cinema::{Cinema, Stage},
+    money::Money,
+    saga::Booking as _,
+};
+
+const NAME: &str = Cinema::SYSTEM;
+static KIND: &Kind = &Kind::of::<Cinema>();
+const MANAGERS: Access = Access::Any(&[Role::Manager]);
+const MEMBERS: Access = Access::Any(&[Role::Member]);
+/// How many reservations of a movie its view shows.
+const SHOWN_MAX: i64 = 20;
+
+pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[Role::Manager], read };
+
+const ROUTES: &[Route] = &[
+    Route {
+        method: Method::POST,
+        path: "/cinema/movies",
+        access: MANAGERS,
+        serve: |gateway, call| Box::pin(async move { register(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/movies",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { movies(&gateway, &call, "movies", movie).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/movies/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { one_movie(&gateway, &call, movie).await }),
+    },
+    Route {
+        method: Method::PATCH,
+        path: "/cinema/movies/{}",
+        access: MANAGERS,
+        serve: |gateway, call| Box::pin(async move { edit(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/cinema/movies/{}",
+        access: MANAGERS,
+        serve: |gateway, call| Box::pin(async move { remove(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/movieviews",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { movies(&gateway, &call, "movieviews", movieview).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/movieviews/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { one_movie(&gateway, &call, movieview).await }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/cinema/reservations",
+        access: MEMBERS,
+        serve: |gateway, call| Box::pin(async move { reserve(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/reservations",
+        access: Access::SignedIn,
+        serve: |gateway, call| {
+            Box::pin(async move { desk::list(&gateway, &call, NAME, "reservations", reservation).await })
+        },
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/reservations/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, reservation).await }),
+    },
+    Route {
+        method: Method::PATCH,
+        path: "/cinema/reservations/{}",
+        access: Access::Any(&[Role::Member, Role::Manager]),
+        serve: |gateway, call| Box::pin(async move { move_on(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/payments",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/payments/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/cinema/reviews",
+        access: MEMBERS,
+        serve: |gateway, call| Box::pin(async move { review(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/reviews",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { reviews(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/cinema/messages",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { gateway.messages(&call, NAME).await }),
+    },
+];
+
+// Movies.
+
+async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    let name = needed(fields.text("desc", 200)?, "desc", "what the movie is called")?;
+    // Without a price it is free.
+    let price = match desk::amount(&fields, "price", Currency::KRW)? {
+        Some(price) => price,
+        None => Money::new(0, Currency::KRW).map_err(|error| Problem::field("price", &error.to_string()))?,
+    };
+    let units = fields.number("capacity", 1..=10_000)?.map_or(1, |seats| i32::try_from(seats).unwrap_or(1));
+    let new = NewItem { name, price, units, attributes: BTreeMap::new() };
+    let item = gateway.catalogue.register(NAME, &new).await?;
+    let location = format!("/cinema/movies/{}", item.number);
+    Ok(located(json(StatusCode::CREATED, &movie(&item, &Seats::default())), &location))
+}
+
+async fn edit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    fields.only(&["desc", "price", "currency"])?;
+    let number = call.number(0, Code::UnknownItem)?;
+    let unknown = || Problem::new(Code::UnknownItem);
+    let before = gateway.catalogue.find(NAME, number).await?.ok_or_else(unknown)?;
+    let price = desk::amount(&fields, "price", before.price.currency())?;
+    let change = Change { name: fields.text("desc", 200)?, price, ..Change::default() };
+    let item = gateway.catalogue.change(NAME, number, &change).await?.ok_or_else(unknown)?;
+    let shown = seats(gateway, call, &[item.number]).await?.remove(&item.number).unwrap_or_default();
+    Ok(json(StatusCode::OK, &movie(&item, &shown)))
+}
+
+async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let removed = gateway.catalogue.remove(NAME, call.number(0, Code::UnknownItem)?).await?;
+    removed.ok_or_else(|| Problem::new(Code::UnknownItem))?;
+    Ok(json_nothing())
+}
+
+fn json_nothing() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+type Shown = fn(&Item, &Seats) -> Value;
+
+/// What is known of a movie's seats.
+#[derive(Default)]
+struct Seats {
+    /// How many are held.
+    held: i64,
+    /// Its reservations, newest first.
+    recent: Vec<Row>,
+}
+
+async fn movies(gateway: &Gateway, call: &Call, name: &str, show: Shown) -> Result<Response, Problem> {
+    let (after, limit) = call.page()?;
+    let items = gateway.catalogue.page(NAME, after.unwrap_or(0), limit).await?;
+    let numbers: Vec<i64> = items.iter().map(|item| item.number).collect();
+    let seats = seats(gateway, call, &numbers).await?;
+    let next = (items.len() == usize::try_from(limit).unwrap_or(usize::MAX)).then(|| numbers.last().copied()).flatten();
+    let none = Seats::default();
+    let shown: Vec<Value> = items.iter().map(|item| show(item, seats.get(&item.number).unwrap_or(&none))).collect();
+    Ok(json(StatusCode::OK, &json!({ name: shown, "next": next })))
+}
+
+async fn one_movie(gateway: &Gateway, call: &Call, show: Shown) -> Result<Response, Problem> {
+    let number = call.number(0, Code::UnknownItem)?;
+    let item = gateway.catalogue.find(NAME, number).await?.ok_or_else(|| Problem::new(Code::UnknownItem))?;
+    let recent = seats(gateway, call, &[number]).await?.remove(&number).unwrap_or_default();
+    Ok(json(StatusCode::OK, &show(&item, &recent)))
+}
+
+/// What is known of some movies' seats. Whose they are is shown to those who may see it.
+async fn seats(gateway: &Gateway, call: &Call, movies: &[i64]) -> Result<HashMap<i64, Seats>, Problem> {
+    let unavailable = |error: board::Error| Problem::unavailable("the board", &error);
+    let mut seats: HashMap<i64, Seats> = HashMap::new();
+    for (movie, held) in gateway.board.held(NAME, movies).await.map_err(unavailable)? {
+        seats.entry(movie).or_default().held = held;
+    }
+    for row in gateway.board.recent(NAME, movies, SHOWN_MAX).await.map_err(unavailable)? {
+        seats.entry(row.item.number).or_default().recent.push(row);
+    }
+    if !sees_all_of(&call.caller, NAME) {
+        for seats in seats.values_mut() {
+            seats.recent.retain(|row| row.customer == call.caller.subject);
+        }
+    }
+    Ok(seats)
+}
+
+// Reservations.
+
+/// Reads what a customer asks for. Who, at which price and in which state is ours to know: such fields are not read.
+fn read<'a>(_: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a> {
+    Box::pin(async {
+        let item = needed(fields.number("movieId", 1..=i64::MAX)?, "movieId", "the number of a movie")?;
+        let method = fields.text("paymentMethod", 64)?;
+        let seat = Wanted::item(KIND, item, fields.canonical(), Code::ItemTaken, Code::UnknownItem);
+        Ok(Wanted { method, ..seat })
+    })
+}
+
+async fn reserve(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let wanted = read(gateway, call, &call.fields()?).await?;
+    desk::take(gateway, call, wanted, "/cinema/reservations", reservation).await
+}
+
+/// The customer cancels; the manager says that it was watched.
+async fn move_on(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    fields.only(&["status"])?;
+    match fields.text("status", 20)?.as_deref() {
+        Some("reqCancel") => {
+            let row = desk::own(gateway, call, NAME).await?;
+            desk::cancel(gateway, call, &row, reservation).await
+        }
+        Some("watched") if call.caller.is_any(&[Role::Manager]) => {
+            let row = gateway.booking(call, call.booking(0)?, Some(NAME)).await?;
+            desk::complete(gateway, call, &row, reservation).await
+        }
+        Some("watched") => Err(Problem::new(Code::Forbidden)),
+        _ => Err(Problem::field("status", "reqCancel, or watched")),
+    }
+}
+
+// Reviews.
+
+/// Only who has been there may say how it was, once for each time.
+async fn review(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    let movie = match fields.number("movieId", 1..=i64::MAX)? {
+        None => fields.number("roomId", 1..=i64::MAX)?,
+        movie => movie,
+    };
+    let movie = needed(movie, "movieId", "the number of a movie")?;
+    let content = needed(fields.text("content", 2000)?, "content", "what you say about the movie")?;
+    let watched = Filter {
+        system: Some(NAME.to_owned()),
+        stage: Some(Stage::Watched.as_str().to_owned()),
+        customer: Some(call.caller.subject.to_string()),
+        item: Some(movie),
+        limit: 1,
+        ..Filter::default()
+    };
+    let page = gateway.board.page(&watched).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let row = page.rows.first().ok_or_else(|| Problem::new(Code::NotAttended).with("item", movie))?;
+    let review = gateway.catalogue.review(row, &content).await?.ok_or_else(|| Problem::new(Code::UnknownItem))?;
+    let shown = json!({
+        "reviewId": review.review, "movieId": movie, "rsvId": review.booking, "content": review.content,
+        "writtenDate": review.written_at,
+    });
+    Ok(json(StatusCode::CREATED, &shown))
+}
+
+async fn reviews(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let movie = call.query.get("movieId").and_then(|movie| movie.parse().ok());
+    let movie = needed(movie, "movieId", "the number of a movie")?;
+    let (after, limit) = call.page()?;
+    let said = gateway.catalogue.reviews(NAME, movie, after.unwrap_or(0), limit).await?;
+    let next = (said.len() == usize::try_from(limit).unwrap_or(usize::MAX))
+        .then(|| said.last().map(|review| review.review))
+        .flatten();
+    // Who said it stays between them and the cinema.
+    let shown = said.iter().map(|review| {
+        json!({
+            "reviewId": review.review, "movieId": movie, "content": review.content, "writtenDate": review.written_at,
+        })
+    });
+    Ok(json(StatusCode::OK, &json!({ "reviews": shown.collect::<Vec<_>>(), "next": next })))
+}
+
+// Words.
+
+fn reservation_status(row: &Row) -> &'static str {
+    match &row.ending {
+        Some(Ending::Completed) => "watched",
+        Some(Ending::Undone { .. }) => "cancelled",
+        None if reached(row, "undoing") => "reqCancel",
+        None if reached(row, Stage::Reserved.as_str()) => "reserved",
+        None => "reqReserve",
+    }
+}
+
+fn payment_status(row: &Row) -> &'static str {
+    match desk::paid(row, Stage::Reserved.as_str()) {
+        Paid::Pending => "requested",
+        Paid::Taken => "paid",
+        Paid::Refunded | Paid::Never => "cancelled",
+        Paid::Declined => "declined",
+    }
+}
+
+fn movie(item: &Item, seats: &Seats) -> Value {
+    let free = (i64::from(item.units) - seats.held).max(0);
+    let last = match seats.recent.first() {
+        Some(row) if row.ending.is_none() && reached(row, Stage::Reserved.as_str()) => "reserved",
+        Some(row) if matches!(row.ending, Some(Ending::Undone { .. })) => "cancelled",
+        _ if item.reviews > 0 => "review",
+        _ => "register",
+    };
+    json!({
+        "movieId": item.number,
+        "desc": item.name,
+        "price": item.price.amount_minor(),
+        "currency": item.price.currency().code(),
+        "capacity": item.units,
+        "free": free,
+        "status": if free == 0 { "reserved" } else { "available" },
+        "reviewCnt": item.reviews,
+        "lastAction": last,
+    })
+}
+
+/// One screen with the movie and its reservations: the newest under the names of old, and all of them.
+fn movieview(item: &Item, seats: &Seats) -> Value {
+    let mut view = movie(item, seats);
+    view["movieStatus"] = view["status"].take();
+    let shown = |row: &Row| {
+        json!({
+            "rsvId": row.booking, "rsvStatus": reservation_status(row),
+            "payId": row.booking, "payStatus": payment_status(row),
+        })
+    };
+    let newest = seats.recent.first().map_or(json!({}), shown);
+    for name in ["rsvId", "rsvStatus", "payId", "payStatus"] {
+        view[name] = newest[name].clone();
+    }
+    view["reservations"] = seats.recent.iter().map(shown).collect();
+    view
+}
+
+fn reservation(row: &Row) -> Value {
+    let (price, currency) = desk::price(row);
+    json!({
+        "rsvId": row.booking,
+        "id": row.booking,
+        "movieId": row.item.number,
+        "desc": row.item_name,
+        "userId": row.customer,
+        "price": price,
+        "currency": currency,
+        "status": reservation_status(row),
+        "payId": reached(row, Stage::Reserved.as_str()).then_some(row.booking),
+        "reservedDate": time(row, Stage::Reserved.as_str()),
+        "cancelledDate": time(row, "undone"),
+        "refundedDate": time(row, "refunded"),
+        "reason": row.reason,
+        "stage": row.stage,
+        "version": row.version,
+    })
+}
+
+fn payment(row: &Row) -> Value {
+    let (price, currency) = desk::price(row);
+    json!({
+        "payId": row.booking,
+        "rsvId": row.booking,
+        "movieId": row.item.number,
+        "price": price,
+        "currency": currency,
+        "status": payment_status(row),
+        "paidDate": time(row, Stage::Reserved.as_str()),
+        "refundedDate": time(row, "refunded"),
+    })
+}

@@ -1,0 +1,188 @@
+//! Inbox: what waits for the caller, the most urgent first, and a word for one or for many of them.
+
+use super::{
+    Gateway,
+    auth::{Caller, Role},
+    bookings::uniform,
+    call::{Call, json, needed},
+    problem::{Code, Problem},
+    routes::{Access, Route},
+    talk::Message,
+};
+use crate::{
+    board::{Place, Waiting},
+    host,
+};
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, stream};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use warp::{
+    http::{Method, StatusCode},
+    reply::Response,
+};
+use workflows::{
+    booking::{BookingId, Party, Row},
+    saga::{Say, Turn},
+};
+
+/// How many bookings one word may be for, and for how many of them it is said at the same time.
+const AT_ONCE_MAX: usize = 100;
+const AT_ONCE: usize = 8;
+/// The longest text that a word may come with.
+const TEXT_MAX: usize = 200;
+
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/inbox",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { inbox(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/inbox/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { say(&gateway, &call).await }),
+    },
+];
+
+/// Who speaks for a party. A customer speaks for themselves.
+const fn role_of(party: Party) -> Option<Role> {
+    match party {
+        Party::Customer => None,
+        Party::Administrator => Some(Role::Admin),
+        Party::Manager | Party::Shop => Some(Role::Manager),
+        Party::Teacher => Some(Role::Teacher),
+        Party::Courier => Some(Role::Courier),
+        Party::Sender => Some(Role::Sender),
+        Party::Operator => Some(Role::Operator),
+    }
+}
+
+fn speaks_for(caller: &Caller, party: Party, row: &Row) -> bool {
+    role_of(party).map_or(row.customer == caller.subject, |role| caller.is_any(&[role]))
+}
+
+async fn inbox(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    call.only_query(&["system", "cursor", "limit"])?;
+    let parties =
+        Party::ALL.iter().copied().filter(|party| role_of(*party).is_some_and(|role| call.caller.is_any(&[role])));
+    let after = match call.query.get("cursor") {
+        None => None,
+        Some(text) => Some(place(text).ok_or_else(|| Problem::field("cursor", "the `next` of another page"))?),
+    };
+    let limit = match call.query.get("limit") {
+        None => 50,
+        Some(limit) => limit
+            .parse()
+            .ok()
+            .filter(|limit| (1..=100).contains(limit))
+            .ok_or_else(|| Problem::field("limit", "a number from 1 to 100"))?,
+    };
+    let wanted = Waiting {
+        parties: parties.map(|party| party.as_str().to_owned()).collect(),
+        customer: call.caller.subject.to_string(),
+        system: call.text("system")?,
+        after,
+        limit,
+    };
+    let page = gateway.board.waiting(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let now = Utc::now();
+    let shown: Vec<Value> = page.rows.iter().map(|row| shown(row, now)).collect();
+    let next =
+        page.next.map(|(deadline, appeared)| format!("{}_{appeared}", deadline.map_or(-1, |at| at.timestamp_micros())));
+    Ok(json(StatusCode::OK, &json!({ "bookings": shown, "next": next })))
+}
+
+/// A place in the inbox, as it is written in a cursor.
+fn place(text: &str) -> Option<Place> {
+    let (deadline, appeared) = text.split_once('_')?;
+    let deadline = match deadline.parse().ok()? {
+        -1 => None,
+        micros => Some(DateTime::from_timestamp_micros(micros)?),
+    };
+    Some((deadline, appeared.parse().ok()?))
+}
+
+fn shown(row: &Row, now: DateTime<Utc>) -> Value {
+    let mut booking = uniform(row);
+    booking["seconds_left"] = json!(row.deadline_at.map(|deadline| (deadline - now).num_seconds().max(0)));
+    let turn = host::kind(&row.system).and_then(|kind| kind.turn(&row.stage));
+    let says = turn.map_or(&[][..], |turn| turn.says);
+    booking["may"] = says.iter().map(|say| json!({ "say": say.word, "with": say.needs })).collect();
+    booking
+}
+
+/// Says something to one booking, or to many: each answers for itself.
+async fn say(gateway: &Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
+    let word = call.parameters.first().map(String::as_str).unwrap_or_default();
+    let fields = call.fields()?;
+    let bookings = needed(fields.ids("bookings", AT_ONCE_MAX)?, "bookings", "a list of 1 to 100 ids of bookings")?;
+    let known = host::SAGAS.iter().flat_map(|kind| kind.turns).flatten().flat_map(|turn| turn.says);
+    let needs: Vec<&str> = known.filter(|say| say.word == word).flat_map(|say| say.needs).copied().collect();
+    let mut added = Map::new();
+    for name in needs {
+        let text = fields.text(name, TEXT_MAX)?;
+        added.extend(text.map(|text| (name.to_owned(), json!(text))));
+    }
+    let said = stream::iter(bookings).map(|booking| {
+        let added = &added;
+        async move {
+            match say_to(gateway, call, booking, word, added).await {
+                Ok(row) => json!({ "booking": booking, "status": 200, "stage": row.stage, "version": row.version }),
+                Err(problem) => json!({
+                    "booking": booking, "status": problem.code.status().as_u16(), "code": problem.code.text(),
+                }),
+            }
+        }
+    });
+    let outcomes: Vec<Value> = said.buffered(AT_ONCE).collect().await;
+    Ok(json(StatusCode::OK, &json!({ "said": word, "outcomes": outcomes })))
+}
+
+async fn say_to(
+    gateway: &Gateway,
+    call: &Call,
+    booking: BookingId,
+    word: &str,
+    added: &Map<String, Value>,
+) -> Result<Row, Problem> {
+    let row = gateway.booking(call, booking, None).await?;
+    let (turn, say) = heard_as(&row, word).ok_or_else(|| Problem::new(Code::NotSaid))?;
+    if !speaks_for(&call.caller, turn.party, &row) {
+        return Err(Problem::new(Code::Forbidden));
+    }
+    if let Some(missing) = say.needs.iter().find(|name| !added.contains_key(**name)) {
+        return Err(Problem::field(missing, "some text"));
+    }
+    let body = say.message(&call.caller.subject, added);
+    let what = format!("{word}-{}@{}", super::start::fingerprint(&body.to_string()), row.version).into();
+    let message = Message { update: say.update, what, body };
+    let heard = gateway.say_within(call, &row, message, call.due()).await?;
+    let newer = |now: &Row| now.version > heard.version;
+    Ok(gateway.row_when(booking, call.due(), newer).await?.unwrap_or(row))
+}
+
+/// What a word means to a booking: at its present stage, or else at one it has been at, so that a repeat is answered by it.
+fn heard_as(row: &Row, word: &str) -> Option<(&'static Turn, &'static Say)> {
+    let kind = host::kind(&row.system)?;
+    let present = kind.turn(&row.stage).into_iter();
+    let all = present.chain(kind.turns.into_iter().flatten());
+    all.flat_map(|turn| turn.says.iter().map(move |say| (turn, say))).find(|(_, say)| say.word == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        let at = DateTime::from_timestamp_micros(1_700_000_000_123_456);
+        assert_eq!(place("1700000000123456_7"), Some((at, 7)));
+        assert_eq!(place("-1_7"), Some((None, 7)));
+        for bad in ["", "7", "x_7", "1_x", "_", "99999999999999999999_1"] {
+            assert_eq!(place(bad), None, "{bad}");
+        }
+    }
+}

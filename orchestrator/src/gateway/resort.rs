@@ -1,0 +1,476 @@
+//! Resorts over HTTP: their paths, their fields, and their words for where a reservation is.
+//!
+//! The words (`Not Available`, `Waiting for payment`, `Cancelled` beside `Canceled`, ...) are those of the system's first
+//! clients and live only here.
+
+use super::{
+    Gateway,
+    auth::Role,
+    call::{Call, Fields, json, located, needed},
+    catalogue::{Change, Item, Known, NewItem},
+    desk::{self, Paid, reached, stands, time},
+    problem::{Code, Problem},
+    routes::{Access, Route},
+    start::Wanted,
+    systems::{Reading, System},
+};
+use crate::{board::Filter, host::Kind};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use iso_currency::Currency;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use warp::{
+    http::{Method, StatusCode},
+    reply::Response,
+};
+use workflows::{
+    booking::{Ending, Period, Row},
+    resort::{Payment, Resort, Stage},
+    saga::Booking as _,
+};
+
+use super::{
+    systems::may_see,
+    when::{Now, to_come},
+};
+
+const NAME: &str = Resort::SYSTEM;
+static KIND: &Kind = &Kind::of::<Resort>();
+const ADMINS: Access = Access::Any(&[Role::Admin]);
+const MEMBERS: Access = Access::Any(&[Role::Member]);
+const SENDERS: Access = Access::Any(&[Role::Sender]);
+const DAYS: &str = "days such as 7/23~25 or 7/30~8/2, not over yet";
+
+pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[Role::Sender], read };
+
+const ROUTES: &[Route] = &[
+    Route {
+        method: Method::POST,
+        path: "/resort/resorts",
+        access: ADMINS,
+        serve: |gateway, call| Box::pin(async move { register(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/resorts",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { resorts(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/resorts/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { resort(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::PATCH,
+        path: "/resort/resorts/{}",
+        access: ADMINS,
+        serve: |gateway, call| Box::pin(async move { edit(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/resort/resorts/{}",
+        access: ADMINS,
+        serve: |gateway, call| Box::pin(async move { remove(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/resort/reservations",
+        access: MEMBERS,
+        serve: |gateway, call| Box::pin(async move { reserve(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/reservations",
+        access: Access::SignedIn,
+        serve: |gateway, call| {
+            Box::pin(async move { desk::list(&gateway, &call, NAME, "reservations", reservation).await })
+        },
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/reservations/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, reservation).await }),
+    },
+    Route {
+        method: Method::PATCH,
+        path: "/resort/reservations/{}",
+        access: MEMBERS,
+        serve: |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/payments",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/payments/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await }),
+    },
+    Route {
+        method: Method::PATCH,
+        path: "/resort/payments/{}",
+        access: MEMBERS,
+        serve: |gateway, call| Box::pin(async move { pay(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/vouchers",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { vouchers(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/vouchers/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { voucher(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::PATCH,
+        path: "/resort/vouchers/{}",
+        access: SENDERS,
+        serve: |gateway, call| Box::pin(async move { send(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/myPages",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "myPages", my_page).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/resort/myPages/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, my_page).await }),
+    },
+];
+
+// Resorts.
+
+async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    let name = needed(fields.text("resortName", 200)?, "resortName", "the resort's name")?;
+    let price = needed(
+        desk::amount(&fields, "resortPrice", Currency::KRW)?,
+        "resortPrice",
+        "a whole number of minor units, such as 100000",
+    )?;
+    let attributes = described(gateway, &fields, &gateway.zone)?;
+    if !attributes.contains_key("resortPeriod") {
+        return Err(Problem::field("resortPeriod", DAYS));
+    }
+    let item = gateway.catalogue.register(NAME, &NewItem { name, price, units: 1, attributes }).await?;
+    let location = format!("/resort/resorts/{}", item.number);
+    Ok(located(json(StatusCode::CREATED, &shown(&item, &[], call)), &location))
+}
+
+async fn edit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    fields.only(&["resortName", "resortPrice", "currency", "resortType", "resortPeriod", "resortYear", "timeZone"])?;
+    let number = call.number(0, Code::UnknownItem)?;
+    let unknown = || Problem::new(Code::UnknownItem);
+    let before = gateway.catalogue.find(NAME, number).await?.ok_or_else(unknown)?;
+    let zone = before.attributes.get("timeZone").and_then(|zone| zone.parse().ok()).unwrap_or(gateway.zone);
+    let change = Change {
+        name: fields.text("resortName", 200)?,
+        price: desk::amount(&fields, "resortPrice", before.price.currency())?,
+        attributes: described(gateway, &fields, &zone)?,
+    };
+    let item = gateway.catalogue.change(NAME, number, &change).await?.ok_or_else(unknown)?;
+    Ok(json(StatusCode::OK, &with_holders(gateway, call, &item).await?))
+}
+
+async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let removed = gateway.catalogue.remove(NAME, call.number(0, Code::UnknownItem)?).await?;
+    removed.ok_or_else(|| Problem::new(Code::UnknownItem))?;
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// What the catalogue writes down of a resort beside name and price. The days are kept as they were written and as the
+/// moments they stand for.
+fn described(gateway: &Gateway, fields: &Fields, zone: &Tz) -> Result<BTreeMap<String, String>, Problem> {
+    let mut attributes = BTreeMap::new();
+    if let Some(kind) = fields.text("resortType", 100)? {
+        attributes.insert("resortType".to_owned(), kind);
+    }
+    let mut zone = *zone;
+    if let Some(named) = fields.text("timeZone", 64)? {
+        zone = named.parse().map_err(|_| Problem::field("timeZone", "a time zone such as Asia/Seoul"))?;
+        attributes.insert("timeZone".to_owned(), zone.name().to_owned());
+    }
+    if let Some(text) = fields.text("resortPeriod", 40)? {
+        let period = days(gateway, fields, &text, zone)?;
+        attributes.insert("resortPeriod".to_owned(), text);
+        attributes.insert("begins".to_owned(), period.from().to_rfc3339());
+        attributes.insert("ends".to_owned(), period.to().to_rfc3339());
+    }
+    Ok(attributes)
+}
+
+/// The days that a text stands for, in the year that is named or the next that fits.
+fn days(_: &Gateway, fields: &Fields, text: &str, zone: Tz) -> Result<Period, Problem> {
+    let at = Utc::now();
+    let year = fields.number("resortYear", 2000..=9999)?.and_then(|year| i32::try_from(year).ok());
+    let period = Now { at, zone }.days(text, year).ok_or_else(|| Problem::field("resortPeriod", DAYS))?;
+    to_come(period, at, "resortPeriod")
+}
+
+/// The days a resort is offered for.
+fn offered(item: &Item) -> Option<Period> {
+    let moment = |name: &str| item.attributes.get(name)?.parse::<DateTime<Utc>>().ok();
+    Period::new(moment("begins")?, moment("ends")?).ok()
+}
+
+async fn resorts(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let (after, limit) = call.page()?;
+    let items = gateway.catalogue.page(NAME, after.unwrap_or(0), limit).await?;
+    let numbers: Vec<i64> = items.iter().map(|item| item.number).collect();
+    let holders = gateway.board.holders(NAME, &numbers).await;
+    let mut of: HashMap<i64, Vec<Row>> = HashMap::new();
+    for row in holders.map_err(|error| Problem::unavailable("the board", &error))? {
+        of.entry(row.item.number).or_default().push(row);
+    }
+    let next = (items.len() == usize::try_from(limit).unwrap_or(usize::MAX)).then(|| numbers.last().copied()).flatten();
+    let holders = |item: &Item| of.get(&item.number).map_or(&[][..], Vec::as_slice);
+    let resorts: Vec<Value> = items.iter().map(|item| shown(item, holders(item), call)).collect();
+    Ok(json(StatusCode::OK, &json!({ "resorts": resorts, "next": next })))
+}
+
+async fn resort(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let number = call.number(0, Code::UnknownItem)?;
+    let item = gateway.catalogue.find(NAME, number).await?.ok_or_else(|| Problem::new(Code::UnknownItem))?;
+    Ok(json(StatusCode::OK, &with_holders(gateway, call, &item).await?))
+}
+
+async fn with_holders(gateway: &Gateway, call: &Call, item: &Item) -> Result<Value, Problem> {
+    let holders = gateway.board.holders(NAME, &[item.number]).await;
+    Ok(shown(item, &holders.map_err(|error| Problem::unavailable("the board", &error))?, call))
+}
+
+// Reservations.
+
+/// Reads what a customer asks for: a resort, for the days it is offered for unless others are named.
+fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a> {
+    Box::pin(async {
+        let item = needed(fields.number("resortId", 1..=i64::MAX)?, "resortId", "the number of a resort")?;
+        let mut details = BTreeMap::new();
+        if let Some(name) = fields.text("memberName", 100)? {
+            details.insert("memberName".to_owned(), name);
+        }
+        let listed = match gateway.catalogue.known(NAME, item).await {
+            Known::Listed(listed) => listed,
+            Known::Unlisted => return Err(Problem::new(Code::UnknownItem).with("item", item)),
+            // Nothing is confirmed blind: without the catalogue nobody knows the days.
+            Known::Unsure => return Err(Problem::new(Code::Unavailable).with("part", "the catalogue")),
+        };
+        let zone = listed.attributes.get("timeZone").and_then(|zone| zone.parse().ok()).unwrap_or(gateway.zone);
+        let (text, period) = match fields.text("resortPeriod", 40)? {
+            Some(text) => (Some(text.clone()), Some(days(gateway, fields, &text, zone)?)),
+            None => (listed.attributes.get("resortPeriod").cloned(), offered(&listed)),
+        };
+        let period = needed(period, "resortPeriod", DAYS)?;
+        let period = Some(to_come(period, Utc::now(), "resortPeriod")?);
+        details.extend(text.map(|text| ("resortPeriod".to_owned(), text)));
+        details.extend(listed.attributes.get("resortType").map(|kind| ("resortType".to_owned(), kind.clone())));
+        let method = fields.text("paymentMethod", 64)?;
+        let resort = Wanted::item(KIND, item, fields.canonical(), Code::ItemTaken, Code::UnknownItem);
+        Ok(Wanted { period, details, method, ..resort })
+    })
+}
+
+async fn reserve(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let wanted = read(gateway, call, &call.fields()?).await?;
+    desk::take(gateway, call, wanted, "/resort/reservations", reservation).await
+}
+
+async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    fields.only(&["resortStatus"])?;
+    // Both spellings are about.
+    match fields.text("resortStatus", 20)?.as_deref() {
+        Some("Cancelled" | "Canceled") => {}
+        _ => return Err(Problem::field("resortStatus", "Cancelled")),
+    }
+    let row = desk::own(gateway, call, NAME).await?;
+    desk::cancel(gateway, call, &row, reservation).await
+}
+
+async fn pay(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    fields.only(&["reservStatus", "paymentMethod"])?;
+    if fields.text("reservStatus", 20)?.as_deref() != Some("Paid") {
+        return Err(Problem::field("reservStatus", "Paid"));
+    }
+    let row = desk::own(gateway, call, NAME).await?;
+    let body = Payment { by: call.caller.subject.clone(), method: fields.text("paymentMethod", 64)? };
+    let effect = |row: &Row| reached(row, Stage::Paid.as_str()) && stands(row);
+    desk::say(gateway, call, &row, "pay", body, effect, payment).await
+}
+
+// Vouchers.
+
+async fn send(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    fields.only(&["voucherStatus"])?;
+    if fields.text("voucherStatus", 20)?.as_deref() != Some("Send") {
+        return Err(Problem::field("voucherStatus", "Send"));
+    }
+    let row = gateway.booking(call, call.booking(0)?, Some(NAME)).await?;
+    let effect = |row: &Row| reached(row, Stage::Sent.as_str()) && stands(row);
+    desk::say(gateway, call, &row, "send", desk::said(call), effect, voucher_of).await
+}
+
+async fn vouchers(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let (before, limit) = call.page()?;
+    let everybody = super::systems::sees_all_of(&call.caller, NAME);
+    let customer = (!everybody).then(|| call.caller.subject.to_string());
+    let filter = Filter { system: Some(NAME.to_owned()), customer, before, limit, ..Filter::default() };
+    let page = gateway.board.page(&filter).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let rows: Vec<Row> = page.rows.into_iter().filter(|row| reached(row, Stage::Issued.as_str())).collect();
+    let vouchers = with_codes(gateway, call, &rows).await;
+    Ok(json(StatusCode::OK, &json!({ "vouchers": vouchers, "next": page.next })))
+}
+
+async fn voucher(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let row = gateway.booking(call, call.booking(0)?, Some(NAME)).await?;
+    if !reached(&row, Stage::Issued.as_str()) {
+        return Err(Problem::new(Code::NoVoucher));
+    }
+    let shown = with_codes(gateway, call, &[row]).await.pop();
+    Ok(json(StatusCode::OK, &shown))
+}
+
+/// Whose voucher it is, and who sends it, see its code, while it is good; not when the fulfilment worker is away.
+async fn with_codes(gateway: &Gateway, call: &Call, rows: &[Row]) -> Vec<Value> {
+    let may = |row: &&Row| row.customer == call.caller.subject || call.caller.is_any(&[Role::Sender]);
+    let ids: Vec<_> = rows.iter().filter(may).filter(|row| may_see(&call.caller, row)).map(|row| row.booking).collect();
+    let codes = if ids.is_empty() { BTreeMap::new() } else { gateway.voucher_codes(&ids).await };
+    let with_code = |row: &Row| {
+        let mut voucher = voucher_of(row);
+        voucher["voucherCode"] = json!(codes.get(&row.booking));
+        voucher
+    };
+    rows.iter().map(with_code).collect()
+}
+
+// Words.
+
+fn reservation_status(row: &Row) -> &'static str {
+    match &row.ending {
+        Some(Ending::Undone { .. }) => "Cancelled",
+        Some(Ending::Completed) => "Stayed",
+        None if reached(row, "undoing") => "Cancelled",
+        None if reached(row, Stage::Confirmed.as_str()) => "Confirmed",
+        None => "Requested",
+    }
+}
+
+fn payment_status(row: &Row) -> &'static str {
+    match desk::paid(row, Stage::Paid.as_str()) {
+        Paid::Pending if reached(row, Stage::Confirmed.as_str()) => "Waiting for payment",
+        Paid::Pending => "Requested",
+        Paid::Taken => "Paid",
+        Paid::Refunded | Paid::Never => "Canceled",
+        Paid::Declined => "Declined",
+    }
+}
+
+fn voucher_status(row: &Row) -> Option<&'static str> {
+    if !reached(row, Stage::Issued.as_str()) {
+        None
+    } else if reached(row, "voucher_disabled") {
+        Some("Canceled")
+    } else if reached(row, Stage::Sent.as_str()) {
+        Some("Send")
+    } else {
+        Some("Approved")
+    }
+}
+
+/// A resort as the catalogue lists it: not available while somebody has it on one of the days it is offered for.
+fn shown(item: &Item, holders: &[Row], call: &Call) -> Value {
+    let overlap = |row: &&Row| match (offered(item), row.period) {
+        (Some(offered), Some(held)) => offered.from() < held.to() && held.from() < offered.to(),
+        _ => true,
+    };
+    let holder = holders.iter().find(overlap);
+    json!({
+        "id": item.number,
+        "resortName": item.name,
+        "resortType": item.attributes.get("resortType"),
+        "resortPeriod": item.attributes.get("resortPeriod"),
+        "begins": item.attributes.get("begins"),
+        "ends": item.attributes.get("ends"),
+        "resortPrice": item.price.amount_minor(),
+        "currency": item.price.currency().code(),
+        "resortStatus": if holder.is_some() { "Not Available" } else { "Available" },
+        // Who has it is between them and those who work here.
+        "reservId": holder.filter(|row| may_see(&call.caller, row)).map(|row| row.booking),
+    })
+}
+
+fn reservation(row: &Row) -> Value {
+    let (price, currency) = desk::price(row);
+    json!({
+        "id": row.booking,
+        "resortId": row.item.number,
+        "resortName": row.item_name,
+        "resortStatus": reservation_status(row),
+        "resortType": row.details.get("resortType"),
+        "resortPeriod": row.details.get("resortPeriod"),
+        "begins": row.period.map(Period::from),
+        "ends": row.period.map(Period::to),
+        "resortPrice": price,
+        "currency": currency,
+        "memberName": row.details.get("memberName"),
+        "userId": row.customer,
+        "confirmedDate": time(row, Stage::Confirmed.as_str()),
+        "cancelledDate": time(row, "undone"),
+        "reason": row.reason,
+        "deadline": row.deadline_at,
+        "stage": row.stage,
+        "version": row.version,
+    })
+}
+
+fn payment(row: &Row) -> Value {
+    let (price, currency) = desk::price(row);
+    json!({
+        "id": row.booking,
+        "reservId": row.booking,
+        "resortPrice": price,
+        "currency": currency,
+        "reservStatus": payment_status(row),
+        "paidDate": time(row, Stage::Paid.as_str()),
+        "refundedDate": time(row, "refunded"),
+    })
+}
+
+fn voucher_of(row: &Row) -> Value {
+    json!({
+        "id": row.booking,
+        "reservId": row.booking,
+        "voucherStatus": voucher_status(row),
+        "issuedDate": time(row, Stage::Issued.as_str()),
+        "sentDate": time(row, Stage::Sent.as_str()),
+        "canceledDate": time(row, "voucher_disabled"),
+    })
+}
+
+fn my_page(row: &Row) -> Value {
+    let mut page = reservation(row);
+    page["reservStatus"] = json!(payment_status(row));
+    page["voucherStatus"] = json!(voucher_status(row));
+    page["paidDate"] = json!(time(row, Stage::Paid.as_str()));
+    page["refundedDate"] = json!(time(row, "refunded"));
+    page["sentDate"] = json!(time(row, Stage::Sent.as_str()));
+    page
+}

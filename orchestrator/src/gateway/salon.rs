@@ -1,0 +1,319 @@
+//! Hair salon over HTTP: its paths, its fields, and its words for where a reservation is.
+//!
+//! The words (`hrSystems`, `viewReverveId`, ...) are those of the system's first clients and live only here.
+
+use super::{
+    Gateway,
+    auth::Role,
+    call::{Call, Fields, json, located, needed},
+    catalogue::{Item, NewItem},
+    desk::{self, ended_because, reached, stands, time},
+    problem::{Code, Problem},
+    routes::{Access, Route},
+    start::Wanted,
+    systems::{Reading, System},
+};
+use crate::{board::Filter, host::Kind};
+use chrono::{TimeDelta, Utc};
+use iso_currency::Currency;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use warp::{
+    http::{Method, StatusCode},
+    reply::Response,
+};
+use workflows::{
+    booking::{Ending, Party, Period, Row},
+    money::Money,
+    saga::{Booking as _, stage},
+    salon::{Assignment, Decision, REJECTED, Salon, Stage},
+};
+
+use super::when::{Now, to_come};
+
+const NAME: &str = Salon::SYSTEM;
+static KIND: &Kind = &Kind::of::<Salon>();
+const MANAGERS: Access = Access::Any(&[Role::Manager]);
+const MEMBERS: Access = Access::Any(&[Role::Member]);
+/// How long an appointment takes.
+const SLOT: TimeDelta = TimeDelta::hours(1);
+/// How many stylists a shop may have.
+const STYLISTS_MAX: i64 = 200;
+const TIME: &str = "a time such as 10:00, or a day and a time such as 2027-01-05T10:00";
+
+pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[Role::Manager], read };
+
+const ROUTES: &[Route] = &[
+    Route {
+        method: Method::POST,
+        path: "/salon/hrSystems",
+        access: MANAGERS,
+        serve: |gateway, call| Box::pin(async move { register(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/salon/hrSystems",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { stylists(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/salon/hrSystems/{}",
+        access: MANAGERS,
+        serve: |gateway, call| Box::pin(async move { remove(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::POST,
+        path: "/salon/reservationSystems",
+        access: MEMBERS,
+        serve: |gateway, call| Box::pin(async move { reserve(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/salon/reservationSystems",
+        access: Access::SignedIn,
+        serve: |gateway, call| {
+            Box::pin(async move { desk::list(&gateway, &call, NAME, "reservationSystems", reservation).await })
+        },
+    },
+    Route {
+        method: Method::GET,
+        path: "/salon/reservationSystems/{}",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, reservation).await }),
+    },
+    Route {
+        method: Method::DELETE,
+        path: "/salon/reservationSystems/{}",
+        access: MEMBERS,
+        serve: |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/salon/hairShopManagementSystems",
+        access: MANAGERS,
+        serve: |gateway, call| Box::pin(async move { tasks(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/salon/hairShopManagementSystems/{}",
+        access: MANAGERS,
+        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, management).await }),
+    },
+    Route {
+        method: Method::PATCH,
+        path: "/salon/hairShopManagementSystems/{}",
+        access: MANAGERS,
+        serve: |gateway, call| Box::pin(async move { answer(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/salon/reservationStatuses",
+        access: MANAGERS,
+        serve: |gateway, call| Box::pin(async move { assigned(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/salon/messages",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { gateway.messages(&call, NAME).await }),
+    },
+];
+
+// Stylists.
+
+async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    let name = needed(fields.text("stylistName", 100)?, "stylistName", "the stylist's name")?;
+    let price = Money::new(0, Currency::KRW).map_err(|error| Problem::field("stylistName", &error.to_string()))?;
+    let new = NewItem { name, price, units: 1, attributes: BTreeMap::new() };
+    let item = gateway.catalogue.register(NAME, &new).await?;
+    Ok(located(json(StatusCode::CREATED, &stylist(&item)), &format!("/salon/hrSystems/{}", item.number)))
+}
+
+async fn stylists(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let (after, limit) = call.page()?;
+    let items = gateway.catalogue.page(NAME, after.unwrap_or(0), limit).await?;
+    let next = (items.len() == usize::try_from(limit).unwrap_or(usize::MAX))
+        .then(|| items.last().map(|item| item.number))
+        .flatten();
+    let shown: Vec<Value> = items.iter().map(stylist).collect();
+    Ok(json(StatusCode::OK, &json!({ "hrSystems": shown, "next": next })))
+}
+
+async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let removed = gateway.catalogue.remove(NAME, call.number(0, Code::UnknownItem)?).await?;
+    removed.ok_or_else(|| Problem::new(Code::UnknownItem))?;
+    Ok(nothing())
+}
+
+fn nothing() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// The stylist of a name or a number.
+async fn stylist_named(gateway: &Gateway, named: &str) -> Result<Item, Problem> {
+    let unknown = || Problem::new(Code::UnknownItem);
+    if let Ok(number) = named.parse() {
+        return gateway.catalogue.find(NAME, number).await?.ok_or_else(unknown);
+    }
+    let all = gateway.catalogue.page(NAME, 0, STYLISTS_MAX).await?;
+    all.into_iter().find(|item| item.name == named).ok_or_else(unknown)
+}
+
+// Reservations.
+
+/// Reads what a customer asks for: a time, and a stylist where they wish for one.
+fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a> {
+    Box::pin(async {
+        let text = needed(fields.text("time", 40)?, "time", TIME)?;
+        let at = Utc::now();
+        let slot = Now { at, zone: gateway.zone }.slot(&text, SLOT).ok_or_else(|| Problem::field("time", TIME))?;
+        let period = Some(to_come(slot, at, "time")?);
+        let mut details = BTreeMap::from([("time".to_owned(), text)]);
+        details.extend(fields.text("userName", 100)?.map(|name| ("userName".to_owned(), name)));
+        let wished = match fields.text("stylist", 100)? {
+            Some(named) => stylist_named(gateway, &named).await?.number,
+            None => 0,
+        };
+        let asked = Wanted::item(KIND, wished, fields.canonical(), Code::ItemTaken, Code::UnknownItem);
+        Ok(Wanted { period, details, ..asked })
+    })
+}
+
+async fn reserve(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let wanted = read(gateway, call, &call.fields()?).await?;
+    desk::take(gateway, call, wanted, "/salon/reservationSystems", reservation).await
+}
+
+async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let row = desk::own(gateway, call, NAME).await?;
+    let told = desk::cancel(gateway, call, &row, reservation).await?;
+    Ok(if told.status() == StatusCode::OK { nothing() } else { told })
+}
+
+// The shop.
+
+/// What the shop has to answer, and what it has agreed to.
+async fn tasks(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let waiting = Filter { waiting_for: Some(Party::Shop.as_str().to_owned()), ..Filter::default() };
+    desk::list_where(gateway, call, NAME, "hairShopManagementSystems", management, waiting).await
+}
+
+async fn assigned(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let live = Filter { stage: Some(Stage::Confirmed.as_str().to_owned()), ..Filter::default() };
+    desk::list_where(gateway, call, NAME, "reservationStatuses", status_view, live).await
+}
+
+/// The shop assigns a stylist, rejects, or says that the customer has been served.
+async fn answer(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    fields.only(&["stylist", "reserveTime", "status"])?;
+    let row = gateway.booking(call, call.booking(0)?, Some(NAME)).await?;
+    let by = call.caller.subject.clone();
+    match fields.text("status", 20)?.as_deref() {
+        None | Some("CONFIRMED") => {}
+        Some("REJECTED") => {
+            let body = Assignment { by, decision: Decision::Reject, stylist: None };
+            let effect = |row: &Row| ended_because(row, REJECTED);
+            return desk::say(gateway, call, &row, "assign", body, effect, management).await;
+        }
+        Some("SERVED") => return desk::complete(gateway, call, &row, management).await,
+        Some(_) => return Err(Problem::field("status", "CONFIRMED, REJECTED or SERVED")),
+    }
+    if let Some(text) = fields.text("reserveTime", 40)? {
+        let asked = Now { at: Utc::now(), zone: gateway.zone }.slot(&text, SLOT);
+        let same = row.details.get("time") == Some(&text) || asked.map(Period::from) == row.period.map(Period::from);
+        if !same {
+            return Err(Problem::field(
+                "reserveTime",
+                "the time the customer asked for; another one is another reservation",
+            ));
+        }
+    }
+    let number = match fields.text("stylist", 100)? {
+        Some(named) => Some(stylist_named(gateway, &named).await?.number),
+        None => None,
+    };
+    let wished = number.unwrap_or(row.item.number);
+    if row.stage == Stage::Offered.as_str() && is_taken(gateway, wished, &row).await? {
+        // Said to the shop while it can still choose another; who is quicker after this is decided by the hold.
+        return Err(Problem::new(Code::ItemTaken).with("item", wished));
+    }
+    let body = Assignment { by, decision: Decision::Assign, stylist: number };
+    let effect = move |row: &Row| reached(row, Stage::Confirmed.as_str()) && stands(row) && row.item.number == wished;
+    desk::say(gateway, call, &row, "assign", body, effect, management).await
+}
+
+/// Has another live reservation this stylist at that time?
+async fn is_taken(gateway: &Gateway, stylist: i64, row: &Row) -> Result<bool, Problem> {
+    let holders = gateway.board.holders(NAME, &[stylist]).await;
+    let holders = holders.map_err(|error| Problem::unavailable("the board", &error))?;
+    let overlaps = |other: &Row| match (other.period, row.period) {
+        (Some(one), Some(two)) => one.from() < two.to() && two.from() < one.to(),
+        _ => true,
+    };
+    Ok(holders.iter().any(|other| other.booking != row.booking && overlaps(other)))
+}
+
+// Words.
+
+fn status(row: &Row) -> &'static str {
+    match &row.ending {
+        Some(Ending::Completed) => "SERVED",
+        Some(Ending::Undone { reason }) if reason == "cancelled" => "CANCELED",
+        Some(Ending::Undone { .. }) => "REJECTED",
+        None if reached(row, stage::UNDOING) => "CANCELED",
+        None if reached(row, Stage::Confirmed.as_str()) => "CONFIRMED",
+        None => "REQUESTED",
+    }
+}
+
+fn stylist(item: &Item) -> Value {
+    json!({ "stylistId": item.number, "stylistName": item.name })
+}
+
+fn reservation(row: &Row) -> Value {
+    json!({
+        "reserveId": row.booking,
+        "id": row.booking,
+        "userName": row.details.get("userName"),
+        "userId": row.customer,
+        "time": row.details.get("time"),
+        "begins": row.period.map(Period::from),
+        "ends": row.period.map(Period::to),
+        "stylist": row.item_name,
+        "status": status(row),
+        "reason": row.reason,
+        "canceledDate": time(row, stage::UNDONE),
+        "stage": row.stage,
+        "version": row.version,
+    })
+}
+
+fn management(row: &Row) -> Value {
+    json!({
+        "manageId": row.booking,
+        "reserveId": row.booking,
+        "stylistId": (row.item.number > 0).then_some(row.item.number),
+        "stylist": row.item_name,
+        "reserveTime": row.details.get("time"),
+        "begins": row.period.map(Period::from),
+        "status": status(row),
+        "deadline": row.deadline_at,
+        "version": row.version,
+    })
+}
+
+fn status_view(row: &Row) -> Value {
+    json!({
+        "viewId": row.booking,
+        "viewReverveId": row.booking,
+        "stylistId": row.item.number,
+        "stylist": row.item_name,
+        "time": row.details.get("time"),
+        "begins": row.period.map(Period::from),
+    })
+}

@@ -1,0 +1,65 @@
+//! What the gateway asks of the notification and the fulfilment worker.
+
+use super::{
+    Gateway,
+    call::{Call, json},
+    problem::Problem,
+    systems,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use warp::{http::StatusCode, reply::Response};
+use workflows::booking::BookingId;
+
+#[derive(Deserialize)]
+struct Voucher {
+    booking: BookingId,
+    code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Points {
+    customer: String,
+    points: i64,
+}
+
+impl Gateway {
+    /// The codes of vouchers that are good. A worker that is away has none to show.
+    pub(super) async fn voucher_codes(&self, bookings: &[BookingId]) -> BTreeMap<BookingId, String> {
+        let url = format!("{}/vouchers", self.fulfilment.base);
+        let vouchers: Result<Option<Vec<Voucher>>, Problem> =
+            self.fulfilment.ask(self.fulfilment.client.post(url).json(&bookings)).await;
+        let vouchers = vouchers.ok().flatten().unwrap_or_default().into_iter();
+        vouchers.filter_map(|voucher| Some((voucher.booking, voucher.code?))).collect()
+    }
+
+    /// What members have.
+    ///
+    /// # Errors
+    /// [`super::problem::Code::Unavailable`] when the fulfilment worker does not answer.
+    pub(super) async fn points(&self, of: Option<&str>, after: &str) -> Result<Vec<Value>, Problem> {
+        let url = format!("{}/points", self.fulfilment.base);
+        let mut request = self.fulfilment.client.get(url).query(&[("after", after)]);
+        if let Some(of) = of {
+            request = request.query(&[("of", of)]);
+        }
+        let points: Vec<Points> = self.fulfilment.ask(request).await?.unwrap_or_default();
+        Ok(points.iter().map(|one| json!({ "memberId": one.customer, "point": one.points })).collect())
+    }
+
+    /// The messages of a system that the caller may read.
+    pub(super) async fn messages(&self, call: &Call, system: &str) -> Result<Response, Problem> {
+        let (after, limit) = call.page()?;
+        let url = format!("{}/messages/{system}", self.notification.base);
+        let page = [("after", after.unwrap_or(0)), ("limit", limit)];
+        let mut request = self.notification.client.get(url).query(&page);
+        if !systems::sees_all_of(&call.caller, system) {
+            request = request.query(&[("customer", call.caller.subject.as_str())]);
+        }
+        let messages: Vec<Value> = self.notification.ask(request).await?.unwrap_or_default();
+        let full = messages.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = messages.last().filter(|_| full).map(|last| last["msgId"].clone());
+        Ok(json(StatusCode::OK, &json!({ "messages": messages, "next": next })))
+    }
+}

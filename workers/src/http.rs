@@ -1,0 +1,80 @@
+//! The HTTP sides of workers, for the gateway alone: it shows the service secret.
+
+use crate::store;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use warp::{
+    Filter, Rejection, Reply,
+    http::StatusCode,
+    reply::{self, Response},
+};
+
+/// The longest page, and the largest body.
+const PAGE_MAX: i64 = 200;
+pub(crate) const BODY_BYTES_MAX: u64 = 16 * 1024;
+
+/// Which page is wanted.
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    /// After this number.
+    #[serde(default)]
+    pub after: i64,
+    /// How many at most.
+    #[serde(default = "page_max")]
+    limit: i64,
+}
+
+const fn page_max() -> i64 {
+    PAGE_MAX
+}
+
+impl Page {
+    pub(crate) fn limit(&self) -> i64 {
+        self.limit.clamp(1, PAGE_MAX)
+    }
+}
+
+/// Serves routes to whoever shows the secret, until told to stop.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    secret: SecretString,
+    stop: CancellationToken,
+    routes: impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
+) {
+    let routes = authorized(&secret).and(routes);
+    warp::serve(routes).incoming(listener).graceful(async move { stop.cancelled().await }).run().await;
+}
+
+fn authorized(secret: &SecretString) -> impl Filter<Extract = (), Error = Rejection> + Clone + use<> {
+    let expected = format!("Bearer {}", secret.expose_secret());
+    warp::header::optional("authorization")
+        .and_then(move |shown: Option<String>| {
+            let known = shown.is_some_and(|shown| same(shown.as_bytes(), expected.as_bytes()));
+            async move { if known { Ok(()) } else { Err(warp::reject::not_found()) } }
+        })
+        .untuple_one()
+}
+
+/// Compares in a time that does not tell where the difference is.
+fn same(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0, |difference, (l, r)| difference | (l ^ r)) == 0
+}
+
+pub(crate) fn found<T: Serialize>(outcome: Result<Option<T>, store::Error>) -> Response {
+    match outcome.transpose() {
+        Some(outcome) => answer(StatusCode::OK, outcome),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+pub(crate) fn answer<T: Serialize>(status: StatusCode, outcome: Result<T, store::Error>) -> Response {
+    match outcome {
+        Ok(value) => reply::with_status(reply::json(&value), status).into_response(),
+        Err(error) => {
+            tracing::warn!(error = process::logs::chain(&error), "a worker could not answer the gateway");
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Turns: where a story waits for somebody, and what they may say there.
+//!
+//! What a saga declares here is data about its own updates: the inbox offers it, one route carries it out for many bookings
+//! at once, and the fault tests bring every booking to its end by it.
+
+use crate::booking::{Party, Subject};
+use serde_json::{Map, Value, json};
+
+/// A person's turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// The stage at which they are waited for.
+    pub stage: &'static str,
+    /// Who.
+    pub party: Party,
+    /// What they may say. The first takes the story on.
+    pub says: &'static [Say],
+}
+
+/// Something that may be said.
+#[derive(Clone, Copy, Debug)]
+pub struct Say {
+    /// What it is called for people: `approve`.
+    pub word: &'static str,
+    /// The update that carries it.
+    pub update: &'static str,
+    /// What the message always holds, beside who says it: names and values.
+    pub fixed: &'static [(&'static str, &'static str)],
+    /// What the speaker has to add: names of text fields.
+    pub needs: &'static [&'static str],
+}
+
+impl Say {
+    /// Something that is said by its name alone.
+    #[must_use]
+    pub const fn plain(word: &'static str, update: &'static str) -> Self {
+        Self { word, update, fixed: &[], needs: &[] }
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn message(&self, by: &Subject, added: &Map<String, Value>) -> Value {
+        let mut message = Map::new();
+        for (name, value) in self.fixed {
+            message.insert((*name).to_owned(), json!(value));
+        }
+        for name in self.needs {
+            message.insert((*name).to_owned(), added.get(*name).cloned().unwrap_or_default());
+        }
+        message.insert("by".to_owned(), json!(by));
+        Value::Object(message)
+    }
+}
+
+/// Writes down the messages that every booking takes beside its saga's own: *cancel*, *intervene*, and the two questions.
+#[macro_export]
+macro_rules! booking_messages {
+    ($saga:ident { $($own:tt)* }) => {
+        #[temporalio_macros::workflow_methods]
+        impl $saga {
+            $($own)*
+
+            /// The customer changes their mind, before the point of no return.
+            #[update(name = "cancel")]
+            pub fn cancel(
+                &mut self,
+                _: &mut temporalio_workflow::SyncWorkflowContext<Self>,
+                said: $crate::saga::Said,
+            ) -> $crate::saga::Heard {
+                self.progress.cancel(said)
+            }
+
+            #[update_validator(cancel)]
+            fn validate_cancel(
+                &self,
+                _: &temporalio_workflow::WorkflowContextView,
+                _: &$crate::saga::Said,
+            ) -> Result<(), $crate::saga::turn::Refused> {
+                Ok($crate::saga::Booking::may_cancel(self)?)
+            }
+
+            /// An operator does something about what the booking is stuck at.
+            #[update(name = "intervene")]
+            pub fn intervene(
+                &mut self,
+                _: &mut temporalio_workflow::SyncWorkflowContext<Self>,
+                intervention: $crate::saga::Intervention,
+            ) -> $crate::saga::Heard {
+                self.progress.intervene(intervention)
+            }
+
+            #[update_validator(intervene)]
+            fn validate_intervene(
+                &self,
+                _: &temporalio_workflow::WorkflowContextView,
+                intervention: &$crate::saga::Intervention,
+            ) -> Result<(), $crate::saga::turn::Refused> {
+                self.progress.preview(&intervention.action)?;
+                Ok(())
+            }
+
+            /// What an intervention would do.
+            #[query(name = "foresee")]
+            #[must_use]
+            #[expect(clippy::needless_pass_by_value, reason = "the SDK hands a message over")]
+            pub fn foresee(
+                &self,
+                _: &temporalio_workflow::WorkflowContextView,
+                action: $crate::saga::Action,
+            ) -> $crate::saga::Foresight {
+                self.progress.preview(&action).into()
+            }
+
+            /// Where the booking is, also when the board is behind.
+            #[query(name = "state")]
+            #[must_use]
+            pub fn state(&self, _: &temporalio_workflow::WorkflowContextView) -> $crate::saga::Snapshot {
+                self.progress.snapshot()
+            }
+        }
+    };
+}
+
+/// Declares the stages of a saga: an enum whose values are written on the board by name.
+#[macro_export]
+macro_rules! stages {
+    ($(#[$about:meta])* pub enum $stages:ident { $($(#[$meaning:meta])* $stage:ident = $name:literal,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $stages { $($(#[$meaning])* $stage,)* }
+
+        impl $stages {
+            /// As written on the board.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$stage => $name,)* }
+            }
+        }
+
+        impl $crate::saga::Stage for $stages {
+            fn name(self) -> &'static str {
+                self.as_str()
+            }
+        }
+    };
+}
+
+/// What a validator answers when it refuses: its text begins with the code.
+pub type Refused = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,202 @@
+//! Hair salon: a stylist at a time. Every request is accepted; it is confirmed only with a stylist who is free then.
+//!
+//! | step                      | undo         | turns back when                                       |
+//! |---------------------------|--------------|-------------------------------------------------------|
+//! | ask whether one is free   | -            | nobody is                                             |
+//! | (offered to the shop)     | -            | rejected, cancelled, or unanswered when the time comes |
+//! | hold the stylist          | release      | somebody else has them at that time                   |
+//! | (confirmed)               | -            | cancelled                                             |
+//! | (served)                  | never undone | from here on we only move forward                     |
+//! | release the stylist       | -            | -                                                     |
+//!
+//! A request is *accepted* when it has begun. Nothing is paid here.
+//!
+//! The way from request to served costs Temporal 38 events.
+
+#![expect(
+    missing_docs,
+    reason = "the SDK's macro makes constants beside the messages; what is written here is documented"
+)]
+
+use crate::{
+    booking::{Ending, Item, Party, Period, Subject},
+    booking_messages,
+    contracts::{
+        Contract as _,
+        catalog::{self, FreeRequest},
+    },
+    saga::{
+        self, Booking, Deadline, Forward, Heard, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn,
+        Undoable, stage, turn::Refused,
+    },
+    stages,
+};
+use serde::{Deserialize, Serialize};
+use temporalio_macros::workflow;
+use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
+
+stages! {
+    /// Where a reservation is, beside the kit's own stages.
+    pub enum Stage {
+        /// Somebody is free; the shop assigns a stylist.
+        Offered = "offered",
+        /// A stylist is the customer's at that time.
+        Confirmed = "confirmed",
+        /// The customer has been served.
+        Served = "served",
+    }
+}
+
+const WORKFLOW: &str = "salon.reservation";
+/// The reason of a reservation that the shop rejected.
+pub const REJECTED: &str = "rejected";
+/// The reason of a reservation that the shop did not answer in time.
+pub const UNANSWERED: &str = "not_decided_in_time";
+
+/// The shop's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Who answers for the shop.
+    pub by: Subject,
+    /// What.
+    pub decision: Decision,
+    /// The stylist's number; the one the customer wishes for when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stylist: Option<i64>,
+}
+
+/// The shop's yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// A stylist is assigned.
+    Assign,
+    /// Nobody can.
+    Reject,
+}
+
+/// The state of one reservation of a stylist.
+#[workflow]
+pub struct Salon {
+    request: Request,
+    progress: Progress,
+    assignment: Option<Assignment>,
+}
+
+impl Booking for Salon {
+    const SYSTEM: &'static str = "salon";
+    const WORKFLOW: &'static str = WORKFLOW;
+    const NOUN: &'static str = "Appointment";
+    const ACCEPTED: &'static str = stage::REQUESTED;
+    const UNDOABLE_STEPS: &'static [Undoable<Self>] = &[Undoable::of::<catalog::Hold, catalog::Release>()];
+    const ASKED_STEPS: &'static [&'static str] = &[catalog::Free::NAME];
+    const FORWARD_STEPS: &'static [&'static str] = &[catalog::Release::NAME];
+    const ANNOUNCED: &'static [&'static str] =
+        &[stage::REQUESTED, Stage::Confirmed.as_str(), Stage::Served.as_str(), stage::UNDONE];
+    const TURNS: &'static [Turn] = &[
+        Turn {
+            stage: Stage::Offered.as_str(),
+            party: Party::Shop,
+            says: &[
+                Say { fixed: &[("decision", "assign")], ..Say::plain("assign", "assign") },
+                Say { fixed: &[("decision", "reject")], ..Say::plain("reject", "assign") },
+            ],
+        },
+        Turn { stage: Stage::Confirmed.as_str(), party: Party::Shop, says: &[Say::plain("served", "complete")] },
+    ];
+
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+}
+
+impl Salon {
+    async fn reserve(saga: &mut Saga<Self>, request: Request) -> Result<(), Stop> {
+        let opening = &request.opening;
+        let (limits, period) = (&opening.limits, opening.period);
+        saga.ask(catalog::Free, FreeRequest { system: Self::SYSTEM.to_owned(), period }).await?;
+        let begins = period.map_or(Deadline::Within(limits.decision), |period| Deadline::At(period.from()));
+        saga.reach(Stage::Offered.waiting_for(Party::Shop, begins)).await;
+
+        let stylist = match saga.wait(|salon| salon.assignment.clone()).await? {
+            None => return Err(Stop::because(UNANSWERED)),
+            Some(Assignment { decision: Decision::Reject, .. }) => return Err(Stop::because(REJECTED)),
+            Some(Assignment { stylist, .. }) => stylist.unwrap_or(opening.item.number),
+        };
+        let stylist = Item { system: Self::SYSTEM.to_owned(), number: stylist };
+        saga.settle_on(stylist.clone());
+        saga.hold(request.hold(stylist)).await?;
+        let over = period.map(Period::to).map_or(Deadline::Within(limits.service), Deadline::At);
+        saga.reach(Stage::Confirmed.waiting_for(Party::Shop, over)).await;
+        let _served = saga.wait(|salon| salon.progress.is_completed().then_some(())).await?;
+        Ok(())
+    }
+
+    async fn end(served: &mut Forward<'_, Self>) {
+        served.finish(catalog::Release).await;
+        served.reach(Stage::Served.completes()).await;
+    }
+
+    fn may_assign(&self, assignment: &Assignment) -> Result<(), Refusal> {
+        if assignment.by == *self.progress.customer() {
+            return Err(self.progress.refuse("own_request"));
+        }
+        if assignment.decision == Decision::Assign
+            && assignment.stylist.is_none()
+            && self.request.opening.item.number == 0
+        {
+            return Err(self.progress.refuse("stylist_needed"));
+        }
+        let same = |first: &Assignment| first.decision == assignment.decision && first.stylist == assignment.stylist;
+        match &self.assignment {
+            Some(first) if same(first) => Ok(()),
+            Some(_) => Err(self.progress.refuse("decided_otherwise")),
+            None if self.progress.is_at(Stage::Offered) => Ok(()),
+            None => Err(self.progress.refuse_at_this_stage()),
+        }
+    }
+}
+
+booking_messages!(Salon {
+    #[init]
+    fn new(_: &WorkflowContextView, request: Request) -> Self {
+        Self { progress: Progress::new(&request.opening), request, assignment: None }
+    }
+
+    /// The whole reservation.
+    ///
+    /// # Errors
+    /// None: it ends as completed or undone, or stays open.
+    #[run(name = WORKFLOW)]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Ending> {
+        let request = ctx.state(|salon| salon.request.clone());
+        saga::tell(ctx, async |saga| Self::reserve(saga, request).await, Self::end).await
+    }
+
+    /// The shop assigns a stylist, or rejects. The first answer counts.
+    #[update(name = "assign")]
+    pub fn assign(&mut self, _: &mut SyncWorkflowContext<Self>, assignment: Assignment) -> Heard {
+        self.assignment.get_or_insert(assignment);
+        self.progress.heard()
+    }
+
+    #[update_validator(assign)]
+    fn validate_assign(&self, _: &WorkflowContextView, assignment: &Assignment) -> Result<(), Refused> {
+        Ok(self.may_assign(assignment)?)
+    }
+
+    /// The customer has been served.
+    #[update(name = "complete")]
+    pub fn complete(&mut self, _: &mut SyncWorkflowContext<Self>, said: Said) -> Heard {
+        self.progress.complete(said)
+    }
+
+    #[update_validator(complete)]
+    fn validate_complete(&self, _: &WorkflowContextView, said: &Said) -> Result<(), Refused> {
+        Ok(self.progress.may_complete(said, Stage::Confirmed)?)
+    }
+});
