@@ -33,7 +33,7 @@ test: build
 
 histories: build
 	HOLDFAST_RECORD=$(CURDIR)/workflows/tests/histories target/debug/holdfast-dev stack \
-		cargo test --package holdfast-orchestrator --test it -- every_ending_of_a_rental_replays
+		cargo test --package holdfast-orchestrator --test it -- histories::
 
 verify: format lint deny doc test
 

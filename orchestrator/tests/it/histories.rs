@@ -2,14 +2,20 @@
 //!
 //! With `HOLDFAST_RECORD=<folder>` the histories are kept there as JSON, for `workflows/tests/it/replay.rs`.
 
-use crate::world::World;
+use crate::{
+    play::{self, Until},
+    world::World,
+};
 use dev::simulator::faults::{Before, Fault, Operation};
+use orchestrator::host;
 use reqwest::Method;
 use serde_json::json;
 use std::{path::Path, time::Duration};
 use temporalio_client::{WorkflowFetchHistoryOptions, WorkflowHistory};
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
-use workflows::{rental::Rental, saga::Limits};
+use workflows::{
+    cinema::Cinema, matching::Matching, parcel::Parcel, rental::Rental, resort::Resort, saga::Limits, salon::Salon,
+};
 
 #[tokio::test]
 async fn every_ending_of_a_rental_replays() {
@@ -57,7 +63,25 @@ async fn every_ending_of_a_rental_replays() {
     check(&stuck, "stuck", &rental).await;
 }
 
+/// The other systems, to the end and cancelled at the last moment, by what they declare.
+#[tokio::test]
+async fn every_system_replays_to_its_end_and_back() {
+    let world = World::new();
+    for kind in host::SAGAS.iter().filter(|kind| kind.system != "ebook") {
+        for (until, ending) in [(Until::Completed, "completed"), (Until::Cancelled, "cancelled")] {
+            let opening = play::opening(&world, kind, 3_000, Limits::default()).await;
+            let id = world.begin_of(kind.system, opening).await;
+            play::play(&world, kind, &id, until).await;
+            check_of(&world, kind.system, ending, &id).await;
+        }
+    }
+}
+
 async fn check(world: &World, ending: &str, id: &str) {
+    check_of(world, "rental", ending, id).await;
+}
+
+async fn check_of(world: &World, name: &str, ending: &str, id: &str) {
     world.ended(id).await;
     world.assert_agrees(id).await;
     let handle = world.workflow(id).await;
@@ -70,10 +94,23 @@ async fn check(world: &World, ending: &str, id: &str) {
         .await;
     let history = handle.fetch_history(WorkflowFetchHistoryOptions::default()).to_json().await.unwrap();
     if let Some(folder) = std::env::var_os("HOLDFAST_RECORD") {
-        std::fs::write(Path::new(&folder).join(format!("rental-{ending}.json")), &history).unwrap();
+        std::fs::write(Path::new(&folder).join(format!("{name}-{ending}.json")), &history).unwrap();
     }
 
-    let options = WorkflowReplayerOptions::new().register_workflow::<Rental>().unwrap().build();
+    let options = WorkflowReplayerOptions::new()
+        .register_workflow::<Rental>()
+        .unwrap()
+        .register_workflow::<Resort>()
+        .unwrap()
+        .register_workflow::<Cinema>()
+        .unwrap()
+        .register_workflow::<Matching>()
+        .unwrap()
+        .register_workflow::<Salon>()
+        .unwrap()
+        .register_workflow::<Parcel>()
+        .unwrap()
+        .build();
     let replayed =
         WorkflowReplayer::new(options).unwrap().replay_workflow(WorkflowHistory::from_json(&history).unwrap()).await;
 

@@ -91,6 +91,33 @@ pub const fn speaker(world: &World, party: Party) -> &Person {
     }
 }
 
+/// What a happy path costs Temporal is named in the header of each saga's file, and this holds it to that.
+#[tokio::test]
+async fn the_happy_path_of_every_system_takes_the_events_that_its_header_names() {
+    let headers = [
+        ("resort", include_str!("../../../workflows/src/resort.rs")),
+        ("cinema", include_str!("../../../workflows/src/cinema.rs")),
+        ("matching", include_str!("../../../workflows/src/matching.rs")),
+        ("salon", include_str!("../../../workflows/src/salon.rs")),
+        ("parcel", include_str!("../../../workflows/src/parcel.rs")),
+    ];
+    let world = World::new();
+    let mut wrong = Vec::new();
+    for (system, source) in headers {
+        let kind = host::kind(system).unwrap();
+        let id = world.begin_of(system, opening(&world, kind, 3_000, Limits::default()).await).await;
+        play(&world, kind, &id, Until::Completed).await;
+        world.ended(&id).await;
+        let closed = |events: &Vec<String>| events.iter().any(|event| event.contains("ExecutionCompleted"));
+        let events = world.eventually("closed", async || world.events(&id).await, closed).await;
+        let story = events.iter().filter(|event| !event.contains("WorkflowTask")).count();
+        if !source.contains(&format!("costs Temporal {story} events")) {
+            wrong.push((system, story));
+        }
+    }
+    assert!(wrong.is_empty(), "the headers name other numbers of events: {wrong:?}");
+}
+
 /// MT-N5, HS-F2: a thousand bookings of all systems at once, and everything that is said reaches its own.
 #[tokio::test]
 async fn a_thousand_interleaved_bookings_of_all_systems_hear_their_own_messages() {

@@ -468,6 +468,12 @@ impl World {
         }
         assert_eq!(given_up != 0, reached("written_off"), "given up by an operator, and only then: {booking:#}");
 
+        // A voucher is good as long as its booking stands, and disabled after.
+        let good = "select count(*) from fulfilment.vouchers where booking = $1 and state <> 'disabled'";
+        let good: i64 = db.query_one(good, &[&key]).await.unwrap().get(0);
+        let due = booking["ending"] != "undone" && !reached("voucher_disabled") && reached("issued");
+        assert_eq!(good, i64::from(due), "a good voucher, and only where one is due: {booking:#}");
+
         let holds = "select count(*) from catalog.holds where booking = $1 and state in ('held', 'confirmed')";
         let held: i64 = db.query_one(holds, &[&key]).await.unwrap().get(0);
         assert_eq!(held, i64::from(live && reached("held")), "held, and by a live booking: {booking:#}");
