@@ -6,6 +6,7 @@ pub mod host;
 pub mod metrics;
 pub mod operator;
 pub mod recovery;
+pub mod webhooks;
 
 use anyhow::Context;
 use board::Board;
@@ -58,6 +59,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let board = Board::open(&settings.database, stop.clone())?;
     let temporal = temporal::connect(&settings.temporal).await?;
     let gateway = Arc::new(Gateway::new(&settings.gateway, temporal.client.clone(), board.clone(), stop.clone())?);
+    webhooks::start(&board, &stop)?;
     recovery::schedule(&temporal.client, settings.recovery).await?;
     let listener = admin::bind(settings.gateway.http).await?;
     let readiness = Readiness::default();

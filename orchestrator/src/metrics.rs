@@ -38,3 +38,7 @@ pub static RECOVERIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Bookings taken over because their saga was terminated, failed, timed out or deleted.";
     counter("holdfast_recoveries_total", help, &["system", "after"])
 });
+
+/// How many calls reached their webhook receivers, and how many did not?
+pub static DELIVERIES: LazyLock<IntCounterVec> =
+    LazyLock::new(|| counter("holdfast_webhook_deliveries_total", "Calls to webhook receivers.", &["outcome"]));

@@ -11,7 +11,7 @@
 //!
 //! A request is *accepted* when it has begun. Nothing is paid here.
 //!
-//! The way from request to served costs Temporal 33 events, beside those of the workflow tasks.
+//! The way from request to served costs Temporal 29 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,

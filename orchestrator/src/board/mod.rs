@@ -5,11 +5,13 @@
 
 mod activities;
 mod feed;
+mod receivers;
 mod rows;
 
 pub(crate) use activities::Activities;
+pub use receivers::{Delivery, Outcome, Receiver, Receivers};
 pub(crate) use rows::details;
-pub use rows::{Change, Filter, Inbox, Intervention, Interventions, Page, Place, Waiting};
+pub use rows::{Change, FeedPlace, Filter, Inbox, Intervention, Interventions, Page, Place, Waiting};
 
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
@@ -205,12 +207,23 @@ impl Board {
         within(rows::timeline(&self.pool, booking)).await
     }
 
-    /// What changed after a place in the feed, oldest first, up to 100 changes.
+    /// What changed after a place in the feed, oldest first, up to 100 changes: of one customer, of one system, or all.
     ///
     /// # Errors
     /// [`Error`] when the board does not answer.
-    pub async fn changes(&self, after: i64, customer: Option<&str>) -> Result<Vec<Change>, Error> {
-        within(rows::changes(&self.pool, after, customer)).await
+    pub async fn changes(
+        &self,
+        after: FeedPlace,
+        customer: Option<&str>,
+        system: Option<&str>,
+    ) -> Result<Vec<Change>, Error> {
+        within(rows::changes(&self.pool, after, customer, system)).await
+    }
+
+    /// Who is told of changes by a signed call.
+    #[must_use]
+    pub const fn receivers(&self) -> Receivers<'_> {
+        Receivers(&self.pool)
     }
 
     /// Waits until a booking's row is as wished, or the time is up. Gives back the row as it was then.

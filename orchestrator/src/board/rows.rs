@@ -4,9 +4,13 @@ use super::{Error, feed::CHANNEL};
 use crate::metrics::{ENDINGS, STAGES, TIME_IN_STAGE};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    str::FromStr,
+};
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 use workflows::{
@@ -141,11 +145,47 @@ pub struct Page {
     pub next: Option<i64>,
 }
 
+/// A place in the feed: a transaction, and a number within it. Written `tx-seq`; opaque to whoever reads the feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FeedPlace {
+    /// The transaction that wrote the change.
+    pub tx: i64,
+    /// The order within it.
+    pub seq: i64,
+}
+
+impl fmt::Display for FeedPlace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}-{}", self.tx, self.seq)
+    }
+}
+
+/// What is no place in the feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected the id of a change")]
+pub struct NotAPlace;
+
+impl FromStr for FeedPlace {
+    type Err = NotAPlace;
+
+    fn from_str(text: &str) -> Result<Self, NotAPlace> {
+        let (tx, seq) = text.split_once('-').ok_or(NotAPlace)?;
+        let number = |text: &str| text.parse().ok().filter(|number: &i64| *number >= 0).ok_or(NotAPlace);
+        Ok(Self { tx: number(tx)?, seq: number(seq)? })
+    }
+}
+
+impl Serialize for FeedPlace {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(self)
+    }
+}
+
 /// One version of a booking.
 #[derive(Clone, Debug, Serialize)]
 pub struct Change {
     /// Its place in the feed.
-    pub seq: i64,
+    pub place: FeedPlace,
     /// Whose.
     pub booking: BookingId,
     /// Which version.
@@ -219,7 +259,8 @@ const COLUMNS: &str = "booking, version, appeared, system, stage, ending, reason
     item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at, details, \
     lower(period) as begins, upper(period) as ends";
 
-const CHANGE: &str = "seq, booking, version, system, stage, ending, reason, waiting_for, at";
+const CHANGE: &str =
+    "written_by::text::bigint as tx, seq, booking, version, system, stage, ending, reason, waiting_for, at";
 
 const INTERVENTION: &str = "booking, appeared, at, step, by, move, reason, key, details, before, outcome, after";
 
@@ -433,15 +474,22 @@ pub(super) async fn timeline(pool: &Pool, booking: BookingId) -> Result<Vec<Chan
     Ok(client.query(&select, &[&booking.0]).await?.iter().map(change).collect())
 }
 
-pub(super) async fn changes(pool: &Pool, after: i64, customer: Option<&str>) -> Result<Vec<Change>, Error> {
+pub(super) async fn changes(
+    pool: &Pool,
+    after: FeedPlace,
+    customer: Option<&str>,
+    system: Option<&str>,
+) -> Result<Vec<Change>, Error> {
     let client = pool.get().await?;
     let select = client
         .prepare_cached(&format!(
-            "select {CHANGE} from history where seq > $1 and ($2::text is null or customer = $2) \
-             and written_by < pg_snapshot_xmin(pg_current_snapshot()) order by seq limit $3"
+            "select {CHANGE} from history where (written_by, seq) > ($1::bigint::text::xid8, $2) \
+             and ($3::text is null or customer = $3) and ($4::text is null or system = $4) \
+             and written_by < pg_snapshot_xmin(pg_current_snapshot()) order by written_by, seq limit $5"
         ))
         .await?;
-    Ok(client.query(&select, &[&after, &customer, &CHANGES_MAX]).await?.iter().map(change).collect())
+    let FeedPlace { tx, seq } = after;
+    Ok(client.query(&select, &[&tx, &seq, &customer, &system, &CHANGES_MAX]).await?.iter().map(change).collect())
 }
 
 fn record(row: &Row) -> Value {
@@ -533,7 +581,7 @@ fn price(row: &tokio_postgres::Row) -> Result<Option<Money>, Error> {
 
 fn change(row: &tokio_postgres::Row) -> Change {
     Change {
-        seq: row.get("seq"),
+        place: FeedPlace { tx: row.get("tx"), seq: row.get("seq") },
         booking: BookingId(row.get("booking")),
         version: row.get("version"),
         system: row.get("system"),

@@ -9,7 +9,7 @@ use super::{
     routes::{Access, Route},
     systems::{self, SYSTEMS},
 };
-use crate::board::Filter;
+use crate::board::{FeedPlace, Filter};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -105,22 +105,37 @@ async fn show(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 /// Changes as they are published, oldest first, for whoever may see them.
 fn feed(gateway: Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
     let after = match call.headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok())) {
-        None => call.page()?.0.unwrap_or(0),
+        None => match call.query.get("cursor").map(|place| place.parse()) {
+            None => FeedPlace::default(),
+            Some(Ok(place)) => place,
+            Some(Err(_)) => return Err(Problem::field("cursor", "the id of an event")),
+        },
         Some(Some(after)) => after,
         Some(None) => return Err(Problem::field("Last-Event-ID", "the id of an event")),
     };
-    let customer = (!call.caller.sees_all()).then(|| call.caller.subject.to_string());
+    let system = call.text("system")?;
+    let all = match &system {
+        Some(system) => systems::sees_all_of(&call.caller, system),
+        None => call.caller.sees_all(),
+    };
+    let customer = (!all).then(|| call.caller.subject.to_string());
     // A reader that does not keep up holds its own feed back, and nobody else's.
     let (send, receive) = mpsc::channel(FEED_AHEAD_MAX);
-    tokio::spawn(follow(gateway, after, customer, send));
+    tokio::spawn(follow(gateway, after, Whose { customer, system }, send));
     let events = stream::unfold(receive, |mut receive| async { receive.recv().await.map(|event| (event, receive)) });
     Ok(sse::reply(sse::keep_alive().stream(events.map(Ok::<_, Infallible>))).into_response())
 }
 
-async fn follow(gateway: Arc<Gateway>, mut after: i64, customer: Option<String>, send: mpsc::Sender<Event>) {
+/// Whose changes a reader sees.
+struct Whose {
+    customer: Option<String>,
+    system: Option<String>,
+}
+
+async fn follow(gateway: Arc<Gateway>, mut after: FeedPlace, whose: Whose, send: mpsc::Sender<Event>) {
     let ends = Instant::now() + FEED_LASTS;
     while Instant::now() < ends && !send.is_closed() && !gateway.stop.is_cancelled() {
-        let changes = match gateway.board.changes(after, customer.as_deref()).await {
+        let changes = match gateway.board.changes(after, whose.customer.as_deref(), whose.system.as_deref()).await {
             Ok(changes) => changes,
             Err(error) => {
                 tracing::warn!(error = process::logs::chain(&error), "a feed ends: the board does not answer");
@@ -132,7 +147,7 @@ async fn follow(gateway: Arc<Gateway>, mut after: i64, customer: Option<String>,
             let _stopping = gateway.stop.run_until_cancelled(news).await;
         }
         for change in changes {
-            after = change.seq;
+            after = change.place;
             let event = Event::default().id(after.to_string()).event("booking").json_data(&change);
             let Ok(event) = event else { return };
             if timeout_at(ends, send.send(event)).await.is_err() {

@@ -60,6 +60,10 @@ codes! {
     UnknownBook = "unknown_book", NOT_FOUND, "There is no book of this number.";
     /// There is nothing of this number.
     UnknownItem = "unknown_item", NOT_FOUND, "There is nothing of this number or name in the catalogue.";
+    /// There is no such receiver.
+    NoSuchReceiver = "no_such_receiver", NOT_FOUND, "There is no webhook receiver of this id.";
+    /// There is no dead letter of this number.
+    NoSuchLetter = "no_such_letter", NOT_FOUND, "There is no dead letter of this number.";
     /// There is no voucher.
     NoVoucher = "no_voucher", NOT_FOUND, "This booking has no voucher.";
     /// The path does not take this method.

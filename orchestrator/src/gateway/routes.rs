@@ -5,10 +5,11 @@ use super::{
     auth::{Caller, Role},
     bookings,
     call::Call,
-    inbox,
+    inbox, people,
     problem::{Code, Problem},
     story, stuck,
     systems::SYSTEMS,
+    webhooks,
 };
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -53,7 +54,11 @@ pub struct Route {
 /// Every route there is. Where two match, the first counts.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
     let systems = SYSTEMS.iter().flat_map(|system| system.routes);
-    systems.chain([bookings::ROUTES, inbox::ROUTES, story::ROUTES, stuck::ROUTES].into_iter().flatten())
+    systems.chain(
+        [bookings::ROUTES, inbox::ROUTES, story::ROUTES, stuck::ROUTES, webhooks::ROUTES, people::ROUTES]
+            .into_iter()
+            .flatten(),
+    )
 }
 
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {

@@ -66,7 +66,7 @@ async fn a_late_or_repeated_publication_changes_nothing() {
     assert_eq!((row.version, row.stage.as_str()), (3, "paid"));
     let timeline = board.timeline(booking).await.unwrap();
     assert_eq!(timeline.iter().map(|change| change.version).collect::<Vec<_>>(), [1, 2, 3]);
-    assert!(timeline.is_sorted_by_key(|change| change.seq), "{timeline:?}");
+    assert!(timeline.is_sorted_by_key(|change| change.place), "{timeline:?}");
 }
 
 /// Another replica publishes, this one waits.

@@ -10,6 +10,7 @@ mod cinema;
 mod dashboards;
 mod ebook;
 mod faults;
+mod feed;
 mod histories;
 mod input;
 mod keys;

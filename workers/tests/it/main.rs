@@ -2,6 +2,7 @@
 //! and everything that gets lost.
 
 mod catalog;
+mod delivery;
 mod notification;
 mod payment;
 mod providers;

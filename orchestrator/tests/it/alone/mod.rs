@@ -8,3 +8,4 @@ mod kills;
 mod outages;
 mod own_stack;
 mod replicas;
+mod systems;
