@@ -1,5 +1,5 @@
 # make up      everything on this machine, until Ctrl-C
-# make demo    two rentals against it, told as they go
+# make demo    a story of each system against it, told as it goes
 # make test    every test, on a private stack
 # make histories  records how rentals end, for the replay test of later builds
 # make verify  what has to pass before a change lands
@@ -42,6 +42,7 @@ format:
 
 lint:
 	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --package holdfast-workers --no-default-features --lib --bins -- --deny warnings
 
 deny:
 	@tools/setup deny

@@ -139,7 +139,9 @@ impl Parcel {
             let report = parcel.state(|parcel| parcel.report.clone());
             if let Some(Report { courier, location, .. }) = &report {
                 for (name, value) in [(COURIER, courier), (LOCATION, location)] {
-                    value.iter().for_each(|value| parcel.note(name, value));
+                    if let Some(value) = value {
+                        parcel.note(name, value);
+                    }
                 }
             }
             if report.as_ref().is_some_and(|report| report.progress == Leg::Delivered) {

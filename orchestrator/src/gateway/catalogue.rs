@@ -69,7 +69,7 @@ pub struct Change {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Review {
     /// Its number.
-    pub review: i64,
+    pub id: i64,
     /// Of which booking.
     pub booking: BookingId,
     /// What.

@@ -288,7 +288,7 @@ async fn review(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let row = page.rows.first().ok_or_else(|| Problem::new(Code::NotAttended).with("item", movie))?;
     let review = gateway.catalogue.review(row, &content).await?.ok_or_else(|| Problem::new(Code::UnknownItem))?;
     let shown = json!({
-        "reviewId": review.review, "movieId": movie, "rsvId": review.booking, "content": review.content,
+        "reviewId": review.id, "movieId": movie, "rsvId": review.booking, "content": review.content,
         "writtenDate": review.written_at,
     });
     Ok(json(StatusCode::CREATED, &shown))
@@ -300,12 +300,12 @@ async fn reviews(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (after, limit) = call.page()?;
     let said = gateway.catalogue.reviews(NAME, movie, after.unwrap_or(0), limit).await?;
     let next = (said.len() == usize::try_from(limit).unwrap_or(usize::MAX))
-        .then(|| said.last().map(|review| review.review))
+        .then(|| said.last().map(|review| review.id))
         .flatten();
     // Who said it stays between them and the cinema.
     let shown = said.iter().map(|review| {
         json!({
-            "reviewId": review.review, "movieId": movie, "content": review.content, "writtenDate": review.written_at,
+            "reviewId": review.id, "movieId": movie, "content": review.content, "writtenDate": review.written_at,
         })
     });
     Ok(json(StatusCode::OK, &json!({ "reviews": shown.collect::<Vec<_>>(), "next": next })))

@@ -128,7 +128,7 @@ async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 /// What is paid: on its way to a courier, with one, or there.
 async fn deliveries(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let waiting = call.query.get("waiting").is_some();
+    let waiting = call.query.contains_key("waiting");
     let waiting_for = waiting.then(|| "courier".to_owned());
     desk::list_where(gateway, call, NAME, "deliveries", delivery, Filter { waiting_for, ..Filter::default() }).await
 }

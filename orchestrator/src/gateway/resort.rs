@@ -161,7 +161,7 @@ async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         "resortPrice",
         "a whole number of minor units, such as 100000",
     )?;
-    let attributes = described(gateway, &fields, &gateway.zone)?;
+    let attributes = described(&fields, gateway.zone)?;
     if !attributes.contains_key("resortPeriod") {
         return Err(Problem::field("resortPeriod", DAYS));
     }
@@ -180,7 +180,7 @@ async fn edit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let change = Change {
         name: fields.text("resortName", 200)?,
         price: desk::amount(&fields, "resortPrice", before.price.currency())?,
-        attributes: described(gateway, &fields, &zone)?,
+        attributes: described(&fields, zone)?,
     };
     let item = gateway.catalogue.change(NAME, number, &change).await?.ok_or_else(unknown)?;
     Ok(json(StatusCode::OK, &with_holders(gateway, call, &item).await?))
@@ -196,18 +196,18 @@ async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 /// What the catalogue writes down of a resort beside name and price. The days are kept as they were written and as the
 /// moments they stand for.
-fn described(gateway: &Gateway, fields: &Fields, zone: &Tz) -> Result<BTreeMap<String, String>, Problem> {
+fn described(fields: &Fields, zone: Tz) -> Result<BTreeMap<String, String>, Problem> {
     let mut attributes = BTreeMap::new();
     if let Some(kind) = fields.text("resortType", 100)? {
         attributes.insert("resortType".to_owned(), kind);
     }
-    let mut zone = *zone;
+    let mut zone = zone;
     if let Some(named) = fields.text("timeZone", 64)? {
         zone = named.parse().map_err(|_| Problem::field("timeZone", "a time zone such as Asia/Seoul"))?;
         attributes.insert("timeZone".to_owned(), zone.name().to_owned());
     }
     if let Some(text) = fields.text("resortPeriod", 40)? {
-        let period = days(gateway, fields, &text, zone)?;
+        let period = days(fields, &text, zone)?;
         attributes.insert("resortPeriod".to_owned(), text);
         attributes.insert("begins".to_owned(), period.from().to_rfc3339());
         attributes.insert("ends".to_owned(), period.to().to_rfc3339());
@@ -216,7 +216,7 @@ fn described(gateway: &Gateway, fields: &Fields, zone: &Tz) -> Result<BTreeMap<S
 }
 
 /// The days that a text stands for, in the year that is named or the next that fits.
-fn days(_: &Gateway, fields: &Fields, text: &str, zone: Tz) -> Result<Period, Problem> {
+fn days(fields: &Fields, text: &str, zone: Tz) -> Result<Period, Problem> {
     let at = Utc::now();
     let year = fields.number("resortYear", 2000..=9999)?.and_then(|year| i32::try_from(year).ok());
     let period = Now { at, zone }.days(text, year).ok_or_else(|| Problem::field("resortPeriod", DAYS))?;
@@ -273,7 +273,7 @@ fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a
         };
         let zone = listed.attributes.get("timeZone").and_then(|zone| zone.parse().ok()).unwrap_or(gateway.zone);
         let (text, period) = match fields.text("resortPeriod", 40)? {
-            Some(text) => (Some(text.clone()), Some(days(gateway, fields, &text, zone)?)),
+            Some(text) => (Some(text.clone()), Some(days(fields, &text, zone)?)),
             None => (listed.attributes.get("resortPeriod").cloned(), offered(&listed)),
         };
         let period = needed(period, "resortPeriod", DAYS)?;

@@ -56,8 +56,8 @@ pub(super) const ROUTES: &[Route] = &[
     },
 ];
 
-fn unavailable(error: board::Error) -> Problem {
-    Problem::unavailable("the board", &error)
+fn unavailable(error: &board::Error) -> Problem {
+    Problem::unavailable("the board", error)
 }
 
 /// Registers a receiver. Its secret is shown here, once.
@@ -80,7 +80,7 @@ async fn add(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let secret = webhooks::new_secret();
     let by = call.caller.subject.as_str();
     let receiver = gateway.board.receivers().add(url.as_str(), &secret, system.as_deref(), by, from).await;
-    let receiver = receiver.map_err(unavailable)?;
+    let receiver = receiver.map_err(|error| unavailable(&error))?;
     let mut shown = json!(receiver);
     shown["secret"] = json!(secret.expose_secret());
     Ok(located(json(StatusCode::CREATED, &shown), &format!("/webhooks/{}", receiver.id)))
@@ -94,7 +94,7 @@ fn place(text: Option<String>) -> Result<Option<FeedPlace>, Problem> {
 }
 
 async fn all(gateway: &Gateway, _: &Call) -> Result<Response, Problem> {
-    let receivers = gateway.board.receivers().all().await.map_err(unavailable)?;
+    let receivers = gateway.board.receivers().all().await.map_err(|error| unavailable(&error))?;
     Ok(json(StatusCode::OK, &json!({ "receivers": receivers })))
 }
 
@@ -104,7 +104,7 @@ fn receiver(call: &Call) -> Result<Uuid, Problem> {
 }
 
 async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    if !gateway.board.receivers().remove(receiver(call)?).await.map_err(unavailable)? {
+    if !gateway.board.receivers().remove(receiver(call)?).await.map_err(|error| unavailable(&error))? {
         return Err(Problem::new(Code::NoSuchReceiver));
     }
     let mut response = Response::default();
@@ -114,7 +114,12 @@ async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 async fn deliveries(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (before, limit) = call.page()?;
-    let made = gateway.board.receivers().deliveries(receiver(call)?, before, limit).await.map_err(unavailable)?;
+    let made = gateway
+        .board
+        .receivers()
+        .deliveries(receiver(call)?, before, limit)
+        .await
+        .map_err(|error| unavailable(&error))?;
     let full = made.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     let next = made.last().filter(|_| full).map(|last| last.delivery);
     Ok(json(StatusCode::OK, &json!({ "deliveries": made, "next": next })))
@@ -125,6 +130,6 @@ async fn replay(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
     fields.only(&["from"])?;
     let from = place(fields.text("from", 40)?)?;
-    let resumed = gateway.board.receivers().resume(receiver(call)?, from).await.map_err(unavailable)?;
+    let resumed = gateway.board.receivers().resume(receiver(call)?, from).await.map_err(|error| unavailable(&error))?;
     Ok(json(StatusCode::OK, &resumed.ok_or_else(|| Problem::new(Code::NoSuchReceiver))?))
 }

@@ -29,13 +29,11 @@ impl Now {
             let ends = NaiveDate::from_ymd_opt(year + next, last_month, last_day)?;
             Period::new(self.moment(begins.and_time(NaiveTime::MIN))?, self.moment(ends.and_time(NaiveTime::MIN))?).ok()
         };
-        match year {
-            Some(year) => of(year),
-            None => {
-                let this = self.at.with_timezone(&self.zone).year();
-                (this - 1..this + 9).filter_map(of).find(|period| period.to() > self.at)
-            }
+        if let Some(year) = year {
+            return of(year);
         }
+        let this = self.at.with_timezone(&self.zone).year();
+        (this - 1..this + 9).filter_map(of).find(|period| period.to() > self.at)
     }
 
     /// The slot that begins at `10:00` (the next one), or at `2027-01-05T10:00` in the place's own time.

@@ -34,13 +34,11 @@ impl Worker {
     /// [`super::problem::Code::Unavailable`] when it does not answer as it should.
     pub(super) async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Option<T>, Problem> {
         let response = self.send(request).await?;
-        match response.status() {
-            StatusCode::NOT_FOUND => Ok(None),
-            _ => {
-                let response = response.error_for_status().map_err(|error| self.unavailable(error))?;
-                response.json().await.map(Some).map_err(|error| self.unavailable(error))
-            }
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
         }
+        let response = response.error_for_status().map_err(|error| self.unavailable(error))?;
+        response.json().await.map(Some).map_err(|error| self.unavailable(error))
     }
 
     /// Sends a request. Of the statuses that are failures, only the caller's own (4xx) come back.
@@ -50,10 +48,10 @@ impl Worker {
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Problem> {
         let response = request.header("authorization", &self.authorization).send().await;
         let response = response.map_err(|error| self.unavailable(error))?;
-        if response.status().is_server_error() {
-            return Err(response.error_for_status().map_or_else(|error| self.unavailable(error), |_| unreachable!()));
+        match response.error_for_status_ref() {
+            Err(error) if response.status().is_server_error() => Err(self.unavailable(error)),
+            _ => Ok(response),
         }
-        Ok(response)
     }
 
     fn unavailable(&self, error: reqwest::Error) -> Problem {

@@ -48,6 +48,7 @@ fn versions(world: &World, stages: &[&str]) -> Vec<Row> {
     stages.iter().enumerate().map(version).collect()
 }
 
+/// INV-5, X10.
 #[tokio::test]
 async fn a_late_or_repeated_publication_changes_nothing() {
     let world = World::new();

@@ -71,7 +71,7 @@ async fn the_script_of_the_cinema_runs_as_written() {
     world.assert_promises(&id).await;
 }
 
-/// CN-F4, CN-F6, CN-N5, CN-W8: one message per change, to the one who booked.
+/// CN-F4, CN-F6, CN-N5, CN-W8, INV-8: one message per change, to the one who booked.
 #[tokio::test]
 async fn confirmation_and_cancellation_are_told_once_each() {
     let world = World::new();
@@ -107,7 +107,7 @@ async fn an_unpaid_reservation_does_not_come_into_being() {
     assert_eq!(shown["status"], "available");
 }
 
-/// CN-W1, CN-W2, INV-1: a movie has as many seats as its capacity says, and cancelling one frees that one.
+/// CN-W1, CN-W2, INV-1, X11: a movie has as many seats as its capacity says, and cancelling one frees that one.
 #[tokio::test]
 async fn no_seat_is_sold_twice_and_an_old_cancellation_frees_no_newer_seat() {
     let world = World::new();

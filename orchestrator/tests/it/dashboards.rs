@@ -29,6 +29,7 @@ impl Prometheus {
             ("catalog:8191", "HOLDFAST_CATALOG_ADMIN"),
             ("payment:8192", "HOLDFAST_PAYMENT_ADMIN"),
             ("notification:8193", "HOLDFAST_NOTIFICATION_ADMIN"),
+            ("fulfilment:8194", "HOLDFAST_FULFILMENT_ADMIN"),
         ] {
             assert!(config.contains(shipped), "{shipped} is not scraped");
             config = config.replace(shipped, world.setting(here));

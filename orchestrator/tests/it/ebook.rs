@@ -56,7 +56,7 @@ async fn an_approved_rental_goes_from_request_to_return() {
     assert_eq!(told, ["paid", "approved", "returned"]);
 }
 
-/// EB-F8, F9: script B. The refund is recorded before the rental shows as cancelled and the book as free (EB-W7).
+/// EB-F8, EB-F9: script B. The refund is recorded before the rental shows as cancelled and the book as free (EB-W7).
 #[tokio::test]
 async fn a_rejected_rental_is_refunded_exactly_once_and_its_book_is_free() {
     let world = World::new();
@@ -337,7 +337,7 @@ async fn an_answer_is_never_contradicted_by_a_later_read() {
     }
 }
 
-/// EB-F10, EB-N4: own rentals in every state, and nobody else's.
+/// EB-F10, EB-N4, RS-N4, INV-9: own rentals in every state, and nobody else's.
 #[tokio::test]
 async fn a_member_sees_their_own_rentals_newest_first_page_by_page() {
     let world = World::new();

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use warp::{Filter, http::HeaderMap};
 use workflows::saga::Limits;
 
-/// A reader that follows the table never misses a change, and never sees a booking's versions out of order, also when
+/// X13: a reader that follows the table never misses a change, and never sees a booking's versions out of order, also when
 /// transactions commit in another order than they began in.
 #[tokio::test]
 async fn a_change_that_commits_late_is_not_stepped_over() {

@@ -22,6 +22,7 @@ mod play;
 mod races;
 mod recovery;
 mod regressions;
+mod requirements;
 mod resort;
 mod salon;
 mod stuck;

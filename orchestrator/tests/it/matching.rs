@@ -31,7 +31,7 @@ async fn is_listed(world: &World, id: &str) -> bool {
     open["visitReqLists"].as_array().unwrap().iter().any(|one| one["id"] == id)
 }
 
-/// MT-F1 to MT-F4, MT-F7, MT-F8, MT-N3, MT-N5: script A, call by call, with the student's own number.
+/// MT-F1 to MT-F4, MT-F7, MT-F8, MT-N3, MT-N5, MT-W4: script A, call by call, with the student's own number.
 #[tokio::test]
 async fn the_script_of_the_matching_runs_as_written() {
     let world = World::new();
@@ -53,7 +53,7 @@ async fn the_script_of_the_matching_runs_as_written() {
     // A5.
     let visit = visit(&world, &world.teacher, &id, "TEACHER").await.assert_status(201);
     assert_eq!((&visit.body["teacher"], &visit.body["status"]), (&json!("TEACHER"), &json!("VisitAssigned")));
-    // MT-W4: what is taken is not open any more.
+    // What is taken is not open any more.
     assert!(!is_listed(&world, &id).await);
     // A6.
     let page = world.get(&world.member, "/matching/myPages/5000").await.assert_status(200).body;

@@ -76,7 +76,7 @@ async fn a_parcel_is_cancelled_before_it_is_picked_up_and_not_after() {
     world.eventually("credited", async || points(&world).await, |points| *points == 100).await;
 }
 
-/// The price is ours, the courier's paths are the courier's, and what is declined is never carried.
+/// X9: the price is ours, the courier's paths are the courier's, and what is declined is never carried.
 #[tokio::test]
 async fn nobody_but_a_courier_moves_a_parcel_and_nobody_names_its_price() {
     let world = World::new();

@@ -90,7 +90,7 @@ async fn the_script_of_the_resort_runs_as_written() {
     world.assert_promises(&id).await;
 }
 
-/// RS-N1, RS-W1, RS-W9, INV-7: one resort for one period is confirmed once, and a refusal is clear; then the next one has it.
+/// RS-N1, RS-W1, RS-W9, RS-W10, INV-7: one resort for one period is confirmed once, and a refusal is clear; then the next one has it.
 #[tokio::test]
 async fn of_many_who_want_one_resort_exactly_one_is_confirmed() {
     let world = World::new();
@@ -110,7 +110,7 @@ async fn of_many_who_want_one_resort_exactly_one_is_confirmed() {
     world.change(winner, &path, json!({ "resortStatus": "Cancelled" })).await.assert_status(200);
     assert!(world.booking(&id).await["times"]["refunded"].is_null(), "nothing was charged");
     let next = reserve(&world, &world.member, number).await.assert_status(201);
-    // RS-W10: the old one's cancellation, once more, frees nothing of the new one's.
+    // The old one's cancellation, once more, frees nothing of the new one's.
     world.change(winner, &path, json!({ "resortStatus": "Cancelled" })).await.assert_status(200);
     assert_eq!(world.hold_state(&next.id()).await.as_deref(), Some("held"));
 }
@@ -164,7 +164,7 @@ async fn a_reservation_that_is_not_paid_in_time_is_given_back() {
     world.assert_agrees(&id).await;
 }
 
-/// RS-F5, RS-F6, RS-F7, RS-F8, RS-W4, RS-W5, RS-W7, INV-3: in every state a cancellation leaves no good voucher and no money.
+/// RS-F5, RS-F6, RS-F7, RS-F8, RS-W4, RS-W5, RS-W6, RS-W7, INV-2, INV-3: in every state a cancellation leaves no good voucher and no money.
 #[tokio::test]
 async fn a_cancellation_in_every_state_disables_the_voucher_and_gives_the_money_back() {
     for until in ["confirmed", "issued", "sent"] {

@@ -11,7 +11,7 @@ use workflows::booking::{BookingId, Subject};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Review {
     /// Its number.
-    pub review: i64,
+    pub id: i64,
     /// Of which booking.
     pub booking: BookingId,
     /// About which item.
@@ -59,7 +59,7 @@ pub(super) async fn page(pool: &Pool, system: &str, number: i64, after: i64, lim
 
 fn review(row: &Row) -> Review {
     Review {
-        review: row.get("review"),
+        id: row.get("review"),
         booking: BookingId(row.get::<_, Uuid>("booking")),
         number: row.get("number"),
         content: row.get("content"),

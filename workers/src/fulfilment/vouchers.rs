@@ -60,8 +60,8 @@ pub async fn send(pool: &Pool, due: &Due) -> Result<VoucherAnswer, Error> {
     let client = pool.get().await?;
     let send = "update vouchers set state = 'sent', sent_at = coalesce(sent_at, now()) \
                 where booking = $1 and state in ('issued', 'sent')";
-    let sent = client.execute(send, &[&due.booking.0]).await?;
-    Ok(if sent == 1 { VoucherAnswer::Good } else { VoucherAnswer::Closed })
+    let changed = client.execute(send, &[&due.booking.0]).await?;
+    Ok(if changed == 1 { VoucherAnswer::Good } else { VoucherAnswer::Closed })
 }
 
 /// Keeps the contract [`workflows::contracts::fulfilment::Disable`].

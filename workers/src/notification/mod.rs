@@ -55,15 +55,18 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, process::settings::Error> {
-        use process::settings::{database, optional, or, secret};
-        let from = Mailbox::new(Some("Holdfast".to_owned()), "holdfast@localhost".parse().expect("an address"));
+        use process::settings::{database, optional, or, required_or, secret};
         Ok(Self {
             database: database("HOLDFAST_NOTIFICATION_DATABASE_URL")?,
             admin: or("HOLDFAST_NOTIFICATION_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8193)))?,
             http: or("HOLDFAST_NOTIFICATION_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8183)))?,
             service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
             smtp: optional::<String>("HOLDFAST_SMTP_URL", "smtps://user:password@host")?.map(Into::into),
-            from: or("HOLDFAST_MAIL_FROM", "an address such as Holdfast <holdfast@example.com>", from)?,
+            from: required_or(
+                "HOLDFAST_MAIL_FROM",
+                "an address such as Holdfast <holdfast@example.com>",
+                "holdfast@localhost",
+            )?,
             text: optional("HOLDFAST_TEXT_URL", "a URL")?,
             text_token: optional::<String>("HOLDFAST_TEXT_TOKEN", "a token")?.map(Into::into),
         })

@@ -146,7 +146,7 @@ async fn a_mail_goes_out_once_in_the_customers_language() {
     assert_eq!(server.mails.lock().unwrap().len(), 1);
 }
 
-/// What a server defers is tried again; what it refuses is a dead letter; and so is what nobody knows the outcome of, because
+/// X5: what a server defers is tried again; what it refuses is a dead letter; and so is what nobody knows the outcome of, because
 /// to try that again might be to tell it twice. A person may send a dead letter again.
 #[tokio::test]
 async fn a_mail_that_does_not_arrive_is_tried_again_or_becomes_a_dead_letter() {

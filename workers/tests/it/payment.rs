@@ -58,6 +58,7 @@ async fn provider_kept(process: &Process) -> (i64, usize) {
     (captured.sum(), books.iter().filter(|charge| charge.reference.is_some()).count())
 }
 
+/// INV-2, X3.
 #[tokio::test]
 async fn a_repeated_charge_and_a_repeated_refund_count_once() {
     let (desk, process) = desk().await;
@@ -103,7 +104,7 @@ async fn a_decline_is_remembered_and_leaves_nothing() {
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 0)));
 }
 
-/// P2, and the reason for the look-up: the provider has forgotten the key by the time we ask again.
+/// P2, X8, and the reason for the look-up: the provider has forgotten the key by the time we ask again.
 #[tokio::test]
 async fn a_lost_answer_is_looked_up_even_when_the_provider_has_forgotten_the_key() {
     for after in [After::DropReply, After::Error] {

@@ -102,7 +102,6 @@ macro_rules! booking_messages {
             /// What an intervention would do.
             #[query(name = "foresee")]
             #[must_use]
-            #[expect(clippy::needless_pass_by_value, reason = "the SDK hands a message over")]
             pub fn foresee(
                 &self,
                 _: &temporalio_workflow::WorkflowContextView,

@@ -16,7 +16,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_millis(1_500);
 const DEAD_FOR: Duration = Duration::from_mins(1);
 const REQUESTS_EACH_SECOND: u64 = 2;
 
-/// EB-N3: 400 to 620 ms for each charge, then no provider at all for a minute, under a steady load.
+/// P8, EB-N3, RS-N3, CN-N3, HS-N3, X7: 400 to 620 ms for each charge, then no provider at all for a minute, under a steady load.
 #[tokio::test]
 async fn every_rental_accepted_while_the_provider_is_slow_and_then_dead_is_charged_once() {
     let mut own = OwnStack::start().await;

@@ -32,6 +32,7 @@ impl Plan {
     }
 }
 
+/// INV-6, X6, X15: each part, and all of them at once.
 #[tokio::test]
 async fn whatever_is_killed_every_booking_ends_as_it_should() {
     let mut own = OwnStack::start().await;
