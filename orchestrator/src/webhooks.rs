@@ -91,9 +91,17 @@ async fn serve(board: Board, client: Client, stop: CancellationToken) {
 /// Tells one receiver what it has not been told. `false`: nobody is waiting.
 async fn serve_one(board: &Board, client: &Client) -> Result<bool, Error> {
     let Some(mut receiver) = board.receivers().lease(LEASE).await? else { return Ok(false) };
-    let changes = board.changes(receiver.position, None, receiver.system.as_deref()).await?;
+    // All of them: what is not for this one is stepped over for good, and not looked at again.
+    let changes = board.changes(receiver.position, None, None).await?;
     let more = changes.len() > TOLD_AT_ONCE;
     for change in changes.into_iter().take(TOLD_AT_ONCE) {
+        if receiver.system.as_ref().is_some_and(|system| *system != change.system) {
+            if !board.receivers().skip(&receiver, change.place).await? {
+                return Ok(true);
+            }
+            receiver.position = change.place;
+            continue;
+        }
         let status = tell(client, &receiver, &change).await;
         let outcome = match status {
             Some(200..=299) => Outcome::Delivered,

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use workflows::{
-    booking::{BookingId, Row},
+    booking::{BookingId, Period, Row},
     contracts::{
         board::Rows,
         recovery::{Claims, OpenAfter},
@@ -156,6 +156,20 @@ impl Board {
     /// [`Error`] when the board does not answer.
     pub async fn recent(&self, system: &str, items: &[i64], of_each: i64) -> Result<Vec<Row>, Error> {
         within(rows::recent(&self.pool, system, items, of_each)).await
+    }
+
+    /// Of each of some items a live booking that holds it during a time, where there is one; of an item without a time, one
+    /// that holds it at any time. Other than a booking that is left out.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn holders_during(
+        &self,
+        system: &str,
+        items: &[(i64, Option<Period>)],
+        beside: Option<BookingId>,
+    ) -> Result<Vec<Row>, Error> {
+        within(rows::holders_during(&self.pool, system, items, beside)).await
     }
 
     /// A page of bookings, newest first.

@@ -158,6 +158,13 @@ impl Receivers<'_> {
         Ok(())
     }
 
+    /// Moves one on over changes that are not for it. `false`: it was sent somewhere else meanwhile.
+    pub(crate) async fn skip(&self, told: &Receiver, to: FeedPlace) -> Result<bool, Error> {
+        let moved = "update receivers set tx = $2, seq = $3 where receiver = $1 and (tx, seq) = ($4, $5)";
+        let FeedPlace { tx, seq } = told.position;
+        Ok(self.0.get().await?.execute(moved, &[&told.id, &to.tx, &to.seq, &tx, &seq]).await? == 1)
+    }
+
     /// Writes a call down, and how far its receiver has been told. `false`: it was sent somewhere else meanwhile.
     pub(crate) async fn record(
         &self,

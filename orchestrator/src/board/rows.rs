@@ -322,6 +322,28 @@ pub(super) async fn holders(pool: &Pool, system: &str, items: &[i64]) -> Result<
     client.query(&select, &[&system, &items]).await?.iter().map(read).collect()
 }
 
+pub(super) async fn holders_during(
+    pool: &Pool,
+    system: &str,
+    items: &[(i64, Option<Period>)],
+    beside: Option<BookingId>,
+) -> Result<Vec<Row>, Error> {
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(&format!(
+            "select {COLUMNS} from unnest($2::bigint[], $3::timestamptz[], $4::timestamptz[]) wanted (number, since, until) \
+             cross join lateral (select * from bookings where system = $1 and item = number and ending is null \
+             and times ? 'held' and (period is null or period && tstzrange(since, until)) \
+             and ($5::uuid is null or booking <> $5) order by appeared limit 1) found"
+        ))
+        .await?;
+    let numbers: Vec<i64> = items.iter().map(|(number, _)| *number).collect();
+    let begins: Vec<Option<DateTime<Utc>>> = items.iter().map(|(_, period)| period.map(Period::from)).collect();
+    let ends: Vec<Option<DateTime<Utc>>> = items.iter().map(|(_, period)| period.map(Period::to)).collect();
+    let beside = beside.map(|booking| booking.0);
+    client.query(&select, &[&system, &numbers, &begins, &ends, &beside]).await?.iter().map(read).collect()
+}
+
 pub(super) async fn held(pool: &Pool, system: &str, items: &[i64]) -> Result<HashMap<i64, i64>, Error> {
     let client = pool.get().await?;
     let select = client

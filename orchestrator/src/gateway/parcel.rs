@@ -31,6 +31,8 @@ const NAME: &str = Parcel::SYSTEM;
 static KIND: &Kind = &Kind::of::<Parcel>();
 const MEMBERS: Access = Access::Any(&[Role::Member]);
 const COURIERS: Access = Access::Any(&[Role::Courier]);
+/// How many members a page of points has, as the fulfilment worker gives them.
+const POINTS_PAGE: usize = 200;
 /// How many parcels one request may be for.
 const PARCELS_MAX: i64 = 100;
 
@@ -158,7 +160,8 @@ async fn report(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 async fn points(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let of = (!call.caller.sees_all()).then(|| call.caller.subject.as_str());
     let points = gateway.points(of, call.query.get("cursor").map_or("", String::as_str)).await?;
-    Ok(json(StatusCode::OK, &json!({ "points": points })))
+    let next = points.last().filter(|_| points.len() >= POINTS_PAGE).map(|last| last["memberId"].clone());
+    Ok(json(StatusCode::OK, &json!({ "points": points, "next": next })))
 }
 
 // Words.

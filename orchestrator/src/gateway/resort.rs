@@ -167,7 +167,7 @@ async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     }
     let item = gateway.catalogue.register(NAME, &NewItem { name, price, units: 1, attributes }).await?;
     let location = format!("/resort/resorts/{}", item.number);
-    Ok(located(json(StatusCode::CREATED, &shown(&item, &[], call)), &location))
+    Ok(located(json(StatusCode::CREATED, &shown(&item, None, call)), &location))
 }
 
 async fn edit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -183,7 +183,7 @@ async fn edit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         attributes: described(&fields, zone)?,
     };
     let item = gateway.catalogue.change(NAME, number, &change).await?.ok_or_else(unknown)?;
-    Ok(json(StatusCode::OK, &with_holders(gateway, call, &item).await?))
+    Ok(json(StatusCode::OK, &with_holder(gateway, call, &item).await?))
 }
 
 async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -232,27 +232,25 @@ fn offered(item: &Item) -> Option<Period> {
 async fn resorts(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (after, limit) = call.page()?;
     let items = gateway.catalogue.page(NAME, after.unwrap_or(0), limit).await?;
-    let numbers: Vec<i64> = items.iter().map(|item| item.number).collect();
-    let holders = gateway.board.holders(NAME, &numbers).await;
-    let mut of: HashMap<i64, Vec<Row>> = HashMap::new();
-    for row in holders.map_err(|error| Problem::unavailable("the board", &error))? {
-        of.entry(row.item.number).or_default().push(row);
-    }
-    let next = (items.len() == usize::try_from(limit).unwrap_or(usize::MAX)).then(|| numbers.last().copied()).flatten();
-    let holders = |item: &Item| of.get(&item.number).map_or(&[][..], Vec::as_slice);
-    let resorts: Vec<Value> = items.iter().map(|item| shown(item, holders(item), call)).collect();
+    let offered: Vec<_> = items.iter().map(|item| (item.number, offered(item))).collect();
+    let holders = gateway.board.holders_during(NAME, &offered, None).await;
+    let holders = holders.map_err(|error| Problem::unavailable("the board", &error))?;
+    let holders: HashMap<i64, Row> = holders.into_iter().map(|row| (row.item.number, row)).collect();
+    let full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = items.last().filter(|_| full).map(|last| last.number);
+    let resorts: Vec<Value> = items.iter().map(|item| shown(item, holders.get(&item.number), call)).collect();
     Ok(json(StatusCode::OK, &json!({ "resorts": resorts, "next": next })))
 }
 
 async fn resort(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let number = call.number(0, Code::UnknownItem)?;
     let item = gateway.catalogue.find(NAME, number).await?.ok_or_else(|| Problem::new(Code::UnknownItem))?;
-    Ok(json(StatusCode::OK, &with_holders(gateway, call, &item).await?))
+    Ok(json(StatusCode::OK, &with_holder(gateway, call, &item).await?))
 }
 
-async fn with_holders(gateway: &Gateway, call: &Call, item: &Item) -> Result<Value, Problem> {
-    let holders = gateway.board.holders(NAME, &[item.number]).await;
-    Ok(shown(item, &holders.map_err(|error| Problem::unavailable("the board", &error))?, call))
+async fn with_holder(gateway: &Gateway, call: &Call, item: &Item) -> Result<Value, Problem> {
+    let holder = gateway.board.holders_during(NAME, &[(item.number, offered(item))], None).await;
+    Ok(shown(item, holder.map_err(|error| Problem::unavailable("the board", &error))?.first(), call))
 }
 
 // Reservations.
@@ -396,12 +394,7 @@ fn voucher_status(row: &Row) -> Option<&'static str> {
 }
 
 /// A resort as the catalogue lists it: not available while somebody has it on one of the days it is offered for.
-fn shown(item: &Item, holders: &[Row], call: &Call) -> Value {
-    let overlap = |row: &&Row| match (offered(item), row.period) {
-        (Some(offered), Some(held)) => offered.from() < held.to() && held.from() < offered.to(),
-        _ => true,
-    };
-    let holder = holders.iter().find(overlap);
+fn shown(item: &Item, holder: Option<&Row>, call: &Call) -> Value {
     json!({
         "id": item.number,
         "resortName": item.name,

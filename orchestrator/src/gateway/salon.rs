@@ -249,13 +249,8 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 /// Has another live reservation this stylist at that time?
 async fn is_taken(gateway: &Gateway, stylist: i64, row: &Row) -> Result<bool, Problem> {
-    let holders = gateway.board.holders(NAME, &[stylist]).await;
-    let holders = holders.map_err(|error| Problem::unavailable("the board", &error))?;
-    let overlaps = |other: &Row| match (other.period, row.period) {
-        (Some(one), Some(two)) => one.from() < two.to() && two.from() < one.to(),
-        _ => true,
-    };
-    Ok(holders.iter().any(|other| other.booking != row.booking && overlaps(other)))
+    let holders = gateway.board.holders_during(NAME, &[(stylist, row.period)], Some(row.booking)).await;
+    Ok(!holders.map_err(|error| Problem::unavailable("the board", &error))?.is_empty())
 }
 
 // Words.

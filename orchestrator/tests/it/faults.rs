@@ -13,6 +13,7 @@ mod case;
 mod grid;
 mod pairs;
 mod steps;
+mod turns;
 
 use crate::world::World;
 use case::{Case, Outcome};
@@ -28,7 +29,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/fault-matri
 #[tokio::test]
 async fn whatever_goes_wrong_nothing_is_left_behind() {
     let wanted = std::env::var("HOLDFAST_CASE").ok();
-    let cases: Vec<Box<dyn Case>> = steps::cases().into_iter().chain(pairs::cases()).collect();
+    let cases: Vec<Box<dyn Case>> = steps::cases().into_iter().chain(pairs::cases()).chain(turns::cases()).collect();
     let chosen: Vec<_> =
         cases.iter().filter(|case| wanted.as_ref().is_none_or(|wanted| *wanted == case.name())).collect();
     assert!(!chosen.is_empty(), "there is no case {wanted:?}");

@@ -58,6 +58,25 @@ pub async fn play(world: &World, kind: &Kind, id: &str, until: Until) {
     }
 }
 
+/// Plays a booking on from somebody's turn, after the point of no return.
+pub async fn play_from(world: &World, kind: &Kind, id: &str, stage: &str) {
+    for turn in kind.turns[1].iter().skip_while(|turn| turn.stage != stage) {
+        assert!(its_turn(world, id, turn).await, "it never came back to {}", turn.stage);
+        say(world, id, turn.says[0].word, turn.says[0].needs, turn.party).await;
+    }
+}
+
+/// Plays a booking up to somebody's turn, which it then waits at.
+pub async fn play_to(world: &World, kind: &Kind, id: &str, stage: &str) {
+    for turn in kind.turns.into_iter().flatten() {
+        assert!(its_turn(world, id, turn).await, "it never came to {}", turn.stage);
+        if turn.stage == stage {
+            return;
+        }
+        say(world, id, turn.says[0].word, turn.says[0].needs, turn.party).await;
+    }
+}
+
 /// Waits until it is somebody's turn. `false`: it has ended, or was turned back, before.
 async fn its_turn(world: &World, id: &str, turn: &Turn) -> bool {
     let there = |booking: &Value| booking["stage"] == turn.stage || over(booking);

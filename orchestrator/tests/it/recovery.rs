@@ -1,8 +1,12 @@
 //! P5: a booking whose workflow is terminated, or deleted, is recovered: before its point of no return money and book go
 //! back, after it the rental is carried on. Whenever that happens, and however often it is looked for.
 
-use crate::world::{Kind, World};
+use crate::{
+    play,
+    world::{Kind, World},
+};
 use futures::future::join_all;
+use orchestrator::host::SAGAS;
 use serde_json::{Value, json};
 
 use temporalio_client::{
@@ -110,6 +114,40 @@ async fn a_stuck_rental_that_is_terminated_is_stuck_again_until_its_refund_goes_
     world.no_faults().await;
     assert_eq!(world.ended(&id).await["reason"], "rejected");
     world.assert_promises(&id).await;
+}
+
+/// RS-W6, MT-W5: every system, terminated wherever it waits for somebody. Before the point of no return nothing is left of it,
+/// no voucher either; after it, it is carried on to its end.
+#[tokio::test]
+async fn every_system_is_recovered_wherever_it_waits() {
+    let cases = SAGAS.iter().flat_map(|kind| {
+        let [story, forward] = kind.turns;
+        let before = story.iter().map(move |turn| (kind, turn.stage, false));
+        before.chain(forward.iter().map(move |turn| (kind, turn.stage, true)))
+    });
+    let played = cases.map(|(kind, stage, committed)| async move {
+        let world = World::new();
+        let id = world.begin_of(kind.system, play::opening(&world, kind, 3_000, Limits::default()).await).await;
+        play::play_to(&world, kind, &id, stage).await;
+        let version = world.booking(&id).await["version"].as_i64().unwrap();
+        // What was on its way to the customer is told; a message that ends with its saga is lost.
+        world.assert_promises(&id).await;
+
+        terminate(&world, &id).await;
+        search(&world).await;
+
+        let taken_over = |booking: &Value| booking["version"].as_i64() > Some(version);
+        world.until(&id, "taken over", taken_over).await;
+        if committed {
+            play::play_from(&world, kind, &id, stage).await;
+        }
+        let booking = world.ended(&id).await;
+        let expected = if committed { json!("completed") } else { json!("undone") };
+        assert_eq!(booking["ending"], expected, "{} at {stage}: {booking:#}", kind.system);
+        assert!(booking["times"]["taken_over"].is_string());
+        world.assert_promises(&id).await;
+    });
+    join_all(played).await;
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ const PARCEL_POINTS: i32 = 100;
 const FEED: &str = "points";
 const PAGE: i64 = 500;
 const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE_LONG: Duration = Duration::from_secs(3);
 
 /// What somebody has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,11 +29,12 @@ pub(super) async fn follow(pool: Pool, feed: Pool, stop: CancellationToken) {
     while !stop.is_cancelled() {
         match give(&pool, &feed).await {
             Ok(read) if read == PAGE => {}
-            outcome => {
-                if let Err(error) = outcome {
-                    tracing::warn!(error = process::logs::chain(&error), "points wait: the feed cannot be read");
-                }
+            Ok(_) => {
                 let _stopped = stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+            }
+            Err(error) => {
+                tracing::warn!(error = process::logs::chain(&error), "points wait: the feed cannot be read");
+                let _stopped = stop.run_until_cancelled(tokio::time::sleep(PAUSE_LONG)).await;
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     pairs::{self, Stage},
     steps::{self, Fault},
+    turns,
 };
 use orchestrator::host;
 use std::{collections::BTreeMap, fmt::Write};
@@ -60,6 +61,16 @@ pub fn page(endings: &BTreeMap<&str, &str>) -> String {
             let cell = ending(pairs::name(*stage, first, second));
             let (answers, ended) = cell.split_once(": ").unwrap_or(("-", &cell));
             writeln!(page, "| {}, {} | {answers} | {ended} |", first.name(), second.name()).unwrap();
+        }
+    }
+    page.push_str("\n## What people say, in pairs: the other systems\n\nAs above. What nobody has ended is cancelled in the end, or taken to its end where that is too late.\n");
+    for (kind, turn) in turns::turns() {
+        write!(page, "\n### {} at {}\n\n| first, then | answers | ending |\n|---|---|---|\n", kind.system, turn.stage)
+            .unwrap();
+        for (acts, name) in turns::names(kind, turn) {
+            let cell = ending(name);
+            let (answers, ended) = cell.split_once(": ").unwrap_or(("-", &cell));
+            writeln!(page, "| {acts} | {answers} | {ended} |").unwrap();
         }
     }
     page
