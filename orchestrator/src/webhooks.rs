@@ -32,7 +32,7 @@ const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// The first pause and the longest; a receiver is paused after so many attempts, which is some 16 hours.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_hours(4);
-const ATTEMPTS_MAX: i32 = 16;
+const ATTEMPTS_MAX: i32 = 18;
 /// How a secret begins when people see it.
 const SECRET_PREFIX: &str = "whsec_";
 

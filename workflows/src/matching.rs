@@ -171,6 +171,10 @@ booking_messages!(Matching {
 
     #[update_validator(complete)]
     fn validate_complete(&self, _: &WorkflowContextView, said: &Said) -> Result<(), Refused> {
+        // Whoever has the request, and nobody else, knows that they have been there.
+        if self.visit.as_ref().is_some_and(|visit| visit.by != said.by) {
+            return Err(self.progress.refuse("forbidden").into());
+        }
         Ok(self.progress.may_complete(said, Stage::Assigned)?)
     }
 });

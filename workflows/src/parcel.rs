@@ -157,6 +157,10 @@ impl Parcel {
         if report.by == *self.progress.customer() {
             return Err(self.progress.refuse("own_request"));
         }
+        // Whoever has the parcel, and nobody else, knows where it is.
+        if self.report.as_ref().is_some_and(|last| last.by != report.by) {
+            return Err(self.progress.refuse("forbidden"));
+        }
         let delivered = self.report.as_ref().is_some_and(|last| last.progress == Leg::Delivered);
         match report.progress {
             // Said again: nothing new.

@@ -15,7 +15,7 @@
 //! A request is *accepted* when it is held, which is when it is confirmed. On the way back the voucher is disabled first,
 //! then the money goes back, then the days become free: whoever has a good voucher has also paid.
 //!
-//! The way from request to stayed costs Temporal 41 events, beside those of workflow tasks and of deadlines.
+//! The way from request to stayed costs Temporal 42 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,
@@ -115,7 +115,10 @@ impl Resort {
         let opening = &request.opening;
         let (limits, period) = (&opening.limits, opening.period);
         let resort = saga.hold(request.hold(opening.item.clone())).await?;
-        saga.reach(Stage::Confirmed.waiting_for(Party::Customer, limits.payment)).await;
+        // Who has not paid when the days begin does not come.
+        let in_time = period.map(Period::from).map(|begins| Deadline::Before(limits.payment, begins));
+        let in_time = in_time.unwrap_or(Deadline::Within(limits.payment));
+        saga.reach(Stage::Confirmed.waiting_for(Party::Customer, in_time)).await;
 
         let Some(payment) = saga.wait(|resort| resort.payment.clone()).await? else {
             return Err(Stop::because(UNPAID));
@@ -140,8 +143,10 @@ impl Resort {
     }
 
     async fn leave(stayed: &mut Forward<'_, Self>) {
+        // Shown first: from now on a recovery carries it on.
+        stayed.reach(Stage::Stayed).await;
         stayed.finish(catalog::Release).await;
-        stayed.reach(Stage::Stayed.completes()).await;
+        stayed.complete().await;
     }
 
     fn may_pay(&self, payment: &Payment) -> Result<(), Refusal> {

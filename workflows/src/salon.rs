@@ -11,7 +11,7 @@
 //!
 //! A request is *accepted* when it has begun. Nothing is paid here.
 //!
-//! The way from request to served costs Temporal 29 events, beside those of workflow tasks and of deadlines.
+//! The way from request to served costs Temporal 30 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,
@@ -137,8 +137,10 @@ impl Salon {
     }
 
     async fn end(served: &mut Forward<'_, Self>) {
+        // Shown first: from now on a recovery carries it on.
+        served.reach(Stage::Served).await;
         served.finish(catalog::Release).await;
-        served.reach(Stage::Served.completes()).await;
+        served.complete().await;
     }
 
     fn may_assign(&self, assignment: &Assignment) -> Result<(), Refusal> {

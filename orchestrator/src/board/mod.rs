@@ -150,12 +150,18 @@ impl Board {
         within(rows::held(&self.pool, system, items)).await
     }
 
-    /// Bookings of some items, live or ended: so many of each, live ones before ended ones; newest first.
+    /// Bookings of some items, of one customer or of all, live or ended: so many of each, live ones before ended ones; newest first.
     ///
     /// # Errors
     /// [`Error`] when the board does not answer.
-    pub async fn recent(&self, system: &str, items: &[i64], of_each: i64) -> Result<Vec<Row>, Error> {
-        within(rows::recent(&self.pool, system, items, of_each)).await
+    pub async fn recent(
+        &self,
+        system: &str,
+        items: &[i64],
+        customer: Option<&str>,
+        of_each: i64,
+    ) -> Result<Vec<Row>, Error> {
+        within(rows::recent(&self.pool, system, items, customer, of_each)).await
     }
 
     /// Of each of some items a live booking that holds it during a time, where there is one; of an item without a time, one

@@ -355,16 +355,23 @@ pub(super) async fn held(pool: &Pool, system: &str, items: &[i64]) -> Result<Has
     Ok(client.query(&select, &[&system, &items]).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-pub(super) async fn recent(pool: &Pool, system: &str, items: &[i64], of_each: i64) -> Result<Vec<Row>, Error> {
+pub(super) async fn recent(
+    pool: &Pool,
+    system: &str,
+    items: &[i64],
+    customer: Option<&str>,
+    of_each: i64,
+) -> Result<Vec<Row>, Error> {
     let client = pool.get().await?;
     let select = client
         .prepare_cached(&format!(
             "select {COLUMNS} from unnest($2::bigint[]) wanted cross join lateral (select * from bookings \
-             where system = $1 and item = wanted order by ending is not null, appeared desc limit $3) found \
+             where system = $1 and item = wanted and ($4::text is null or customer = $4) \
+             order by ending is not null, appeared desc limit $3) found \
              order by appeared desc"
         ))
         .await?;
-    client.query(&select, &[&system, &items, &of_each]).await?.iter().map(read).collect()
+    client.query(&select, &[&system, &items, &of_each, &customer]).await?.iter().map(read).collect()
 }
 
 pub(super) async fn open(pool: &Pool, page: &OpenAfter) -> Result<Claims, Error> {

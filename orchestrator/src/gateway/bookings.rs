@@ -62,8 +62,7 @@ async fn create(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let names = || SYSTEMS.iter().map(|system| system.name).collect::<Vec<_>>().join(", ");
     let system = fields.text("system", 20)?.as_deref().and_then(systems::named);
     let system = system.ok_or_else(|| Problem::field("system", &format!("one of {}", names())))?;
-    let wanted = (system.read)(gateway, call, &fields).await?;
-    desk::take(gateway, call, wanted, "/bookings", uniform).await
+    desk::order(gateway, call, system, "/bookings", uniform).await
 }
 
 async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {

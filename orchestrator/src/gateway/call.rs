@@ -241,6 +241,21 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
+/// An answer that says no more than that it is done.
+#[must_use]
+pub fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// Where the next page begins, when this one is full: after its last.
+#[must_use]
+pub fn next<T, K>(page: &[T], limit: i64, key: impl Fn(&T) -> K) -> Option<K> {
+    let full = page.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    page.last().filter(|_| full).map(key)
+}
+
 /// Adds where the thing is that was made.
 #[must_use]
 pub fn located(mut response: Response, location: &str) -> Response {

@@ -5,7 +5,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, Fields, json, located, needed},
+    call::{Call, Fields, json, located, needed, next},
     catalogue::{Change, Item, NewItem},
     desk::{self, Paid, reached, time},
     problem::{Code, Problem},
@@ -69,7 +69,7 @@ const ROUTES: &[Route] = &[
         method: Method::DELETE,
         path: "/cinema/movies/{}",
         access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { remove(&gateway, &call).await }),
+        serve: |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
     },
     Route {
         method: Method::GET,
@@ -87,7 +87,9 @@ const ROUTES: &[Route] = &[
         method: Method::POST,
         path: "/cinema/reservations",
         access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { reserve(&gateway, &call).await }),
+        serve: |gateway, call| {
+            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/cinema/reservations", reservation).await })
+        },
     },
     Route {
         method: Method::GET,
@@ -171,18 +173,6 @@ async fn edit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &movie(&item, &shown)))
 }
 
-async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let removed = gateway.catalogue.remove(NAME, call.number(0, Code::UnknownItem)?).await?;
-    removed.ok_or_else(|| Problem::new(Code::UnknownItem))?;
-    Ok(json_nothing())
-}
-
-fn json_nothing() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-}
-
 type Shown = fn(&Item, &Seats) -> Value;
 
 /// What is known of a movie's seats.
@@ -199,7 +189,7 @@ async fn movies(gateway: &Gateway, call: &Call, name: &str, show: Shown) -> Resu
     let items = gateway.catalogue.page(NAME, after.unwrap_or(0), limit).await?;
     let numbers: Vec<i64> = items.iter().map(|item| item.number).collect();
     let seats = seats(gateway, call, &numbers).await?;
-    let next = (items.len() == usize::try_from(limit).unwrap_or(usize::MAX)).then(|| numbers.last().copied()).flatten();
+    let next = next(&items, limit, |item| item.number);
     let none = Seats::default();
     let shown: Vec<Value> = items.iter().map(|item| show(item, seats.get(&item.number).unwrap_or(&none))).collect();
     Ok(json(StatusCode::OK, &json!({ name: shown, "next": next })))
@@ -219,13 +209,10 @@ async fn seats(gateway: &Gateway, call: &Call, movies: &[i64]) -> Result<HashMap
     for (movie, held) in gateway.board.held(NAME, movies).await.map_err(unavailable)? {
         seats.entry(movie).or_default().held = held;
     }
-    for row in gateway.board.recent(NAME, movies, SHOWN_MAX).await.map_err(unavailable)? {
+    // Whose a seat is is between them and the cinema.
+    let customer = (!sees_all_of(&call.caller, NAME)).then(|| call.caller.subject.as_str());
+    for row in gateway.board.recent(NAME, movies, customer, SHOWN_MAX).await.map_err(unavailable)? {
         seats.entry(row.item.number).or_default().recent.push(row);
-    }
-    if !sees_all_of(&call.caller, NAME) {
-        for seats in seats.values_mut() {
-            seats.recent.retain(|row| row.customer == call.caller.subject);
-        }
     }
     Ok(seats)
 }
@@ -240,11 +227,6 @@ fn read<'a>(_: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a> {
         let seat = Wanted::item(KIND, item, fields.canonical(), Code::ItemTaken, Code::UnknownItem);
         Ok(Wanted { method, ..seat })
     })
-}
-
-async fn reserve(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let wanted = read(gateway, call, &call.fields()?).await?;
-    desk::take(gateway, call, wanted, "/cinema/reservations", reservation).await
 }
 
 /// The customer cancels; the manager says that it was watched.
@@ -299,9 +281,7 @@ async fn reviews(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let movie = needed(movie, "movieId", "the number of a movie")?;
     let (after, limit) = call.page()?;
     let said = gateway.catalogue.reviews(NAME, movie, after.unwrap_or(0), limit).await?;
-    let next = (said.len() == usize::try_from(limit).unwrap_or(usize::MAX))
-        .then(|| said.last().map(|review| review.id))
-        .flatten();
+    let next = next(&said, limit, |review| review.id);
     // Who said it stays between them and the cinema.
     let shown = said.iter().map(|review| {
         json!({
@@ -335,7 +315,7 @@ fn payment_status(row: &Row) -> &'static str {
 fn movie(item: &Item, seats: &Seats) -> Value {
     let free = (i64::from(item.units) - seats.held).max(0);
     let last = match seats.recent.first() {
-        Some(row) if row.ending.is_none() && reached(row, Stage::Reserved.as_str()) => "reserved",
+        _ if seats.held > 0 => "reserved",
         Some(row) if matches!(row.ending, Some(Ending::Undone { .. })) => "cancelled",
         _ if item.reviews > 0 => "review",
         _ => "register",

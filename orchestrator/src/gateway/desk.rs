@@ -2,10 +2,10 @@
 
 use super::{
     Gateway,
-    call::{Call, Fields, json, located},
+    call::{Call, Fields, json, located, no_content},
     problem::{Code, Problem},
     start::{Begun, Wanted, fingerprint},
-    systems,
+    systems::{self, System},
     talk::Message,
 };
 use crate::board::Filter;
@@ -24,14 +24,27 @@ use workflows::{
 /// How a row is shown.
 pub(super) type Show = fn(&Row) -> Value;
 
-/// Takes a booking: 201 when it is accepted, 202 when that is not known in time, and the refusal when it is turned back.
-pub(super) async fn take(
+/// Reads what a customer asks for, and takes it. A repeat under a key is answered as the first time, also when what was asked
+/// for could not be asked for any more: its days are over, its item is gone.
+pub(super) async fn order(
     gateway: &Gateway,
     call: &Call,
-    wanted: Wanted,
+    system: &System,
     path: &str,
     show: Show,
 ) -> Result<Response, Problem> {
+    let fields = call.fields()?;
+    match (system.read)(gateway, call, &fields).await {
+        Ok(wanted) => take(gateway, call, wanted, path, show).await,
+        Err(problem) => match gateway.begun_under_key(call, system.name, &fields.canonical()).await? {
+            Some(row) => Ok(located(json(StatusCode::CREATED, &show(&row)), &format!("{path}/{}", row.booking))),
+            None => Err(problem),
+        },
+    }
+}
+
+/// Takes a booking: 201 when it is accepted, 202 when that is not known in time, and the refusal when it is turned back.
+async fn take(gateway: &Gateway, call: &Call, wanted: Wanted, path: &str, show: Show) -> Result<Response, Problem> {
     match gateway.begin(call, &wanted).await? {
         Begun::Pending(row) => {
             let location = format!("{path}/{}", row.booking);
@@ -61,6 +74,12 @@ fn turned_back(row: &Row, wanted: &Wanted) -> Problem {
         _ => Code::TurnedBack,
     };
     Problem::new(code).with("booking", row.booking.to_string()).with("reason", row.reason.clone())
+}
+
+/// Takes an item off a system's catalogue.
+pub(super) async fn remove(gateway: &Gateway, call: &Call, system: &str) -> Result<Response, Problem> {
+    let removed = gateway.catalogue.remove(system, call.number(0, Code::UnknownItem)?).await?;
+    removed.map(|()| no_content()).ok_or_else(|| Problem::new(Code::UnknownItem))
 }
 
 /// A page of a system's bookings that the caller may see.

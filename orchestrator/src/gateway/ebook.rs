@@ -6,7 +6,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, Fields, json, located, needed},
+    call::{Call, Fields, json, located, needed, next},
     catalogue::{Change, Item, Known, NewItem},
     desk::{self, Paid, ended_because, reached, time},
     problem::{Code, Problem},
@@ -78,7 +78,9 @@ const ROUTES: &[Route] = &[
         method: Method::POST,
         path: "/ebook/rents",
         access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { rent(&gateway, &call).await }),
+        serve: |gateway, call| {
+            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/ebook/rents", rental).await })
+        },
     },
     Route {
         method: Method::GET,
@@ -167,7 +169,7 @@ async fn books(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let holders = gateway.board.holders(NAME, &numbers).await;
     let holders = holders.map_err(|error| Problem::unavailable("the board", &error))?;
     let holders: HashMap<i64, Row> = holders.into_iter().map(|row| (row.item.number, row)).collect();
-    let next = (items.len() == usize::try_from(limit).unwrap_or(usize::MAX)).then(|| numbers.last().copied()).flatten();
+    let next = next(&items, limit, |item| item.number);
     let books: Vec<Value> = items.iter().map(|item| shown(item, holders.get(&item.number), call)).collect();
     Ok(json(StatusCode::OK, &json!({ "books": books, "next": next })))
 }
@@ -249,11 +251,6 @@ fn read<'a>(_: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a> {
         let book = Wanted::item(KIND, item, fields.canonical(), Code::BookAlreadyRented, Code::UnknownBook);
         Ok(Wanted { method, ..book })
     })
-}
-
-async fn rent(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let wanted = read(gateway, call, &call.fields()?).await?;
-    desk::take(gateway, call, wanted, "/ebook/rents", rental).await
 }
 
 async fn bring_back(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {

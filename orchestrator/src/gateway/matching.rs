@@ -42,7 +42,9 @@ const ROUTES: &[Route] = &[
         method: Method::POST,
         path: "/matching/matches",
         access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { ask(&gateway, &call).await }),
+        serve: |gateway, call| {
+            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/matching/matches", matching).await })
+        },
     },
     Route {
         method: Method::GET,
@@ -142,11 +144,6 @@ fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a
         let asked = Wanted::request(KIND, fields.canonical());
         Ok(Wanted { price: Some(price), details, method, reference, ..asked })
     })
-}
-
-async fn ask(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let wanted = read(gateway, call, &call.fields()?).await?;
-    desk::take(gateway, call, wanted, "/matching/matches", matching).await
 }
 
 /// A request by its id, or by the caller's own reference.

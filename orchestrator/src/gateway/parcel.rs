@@ -43,7 +43,9 @@ const ROUTES: &[Route] = &[
         method: Method::POST,
         path: "/parcel/requests",
         access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { ask(&gateway, &call).await }),
+        serve: |gateway, call| {
+            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/parcel/requests", request).await })
+        },
     },
     Route {
         method: Method::GET,
@@ -111,11 +113,6 @@ fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a
         let method = fields.text("paymentMethod", 64)?;
         Ok(Wanted { price: Some(price), details, method, ..Wanted::request(KIND, fields.canonical()) })
     })
-}
-
-async fn ask(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let wanted = read(gateway, call, &call.fields()?).await?;
-    desk::take(gateway, call, wanted, "/parcel/requests", request).await
 }
 
 async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {

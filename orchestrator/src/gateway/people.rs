@@ -3,7 +3,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, json},
+    call::{Call, json, next},
     problem::{Code, Problem},
     routes::{Access, Route},
 };
@@ -92,8 +92,7 @@ async fn dead(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let url = format!("{}/dead", worker.base);
     let page = worker.client.get(url).query(&[("after", after.unwrap_or(0)), ("limit", limit)]);
     let letters: Vec<Value> = worker.ask(page).await?.unwrap_or_default();
-    let full = letters.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = letters.last().filter(|_| full).map(|last| last["message"].clone());
+    let next = next(&letters, limit, |last| last["message"].clone());
     Ok(json(StatusCode::OK, &json!({ "letters": letters, "next": next })))
 }
 

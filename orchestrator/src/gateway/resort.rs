@@ -6,8 +6,8 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, Fields, json, located, needed},
-    catalogue::{Change, Item, Known, NewItem},
+    call::{Call, Fields, json, located, needed, next},
+    catalogue::{Change, Item, NewItem},
     desk::{self, Paid, reached, stands, time},
     problem::{Code, Problem},
     routes::{Access, Route},
@@ -40,7 +40,7 @@ static KIND: &Kind = &Kind::of::<Resort>();
 const ADMINS: Access = Access::Any(&[Role::Admin]);
 const MEMBERS: Access = Access::Any(&[Role::Member]);
 const SENDERS: Access = Access::Any(&[Role::Sender]);
-const DAYS: &str = "days such as 7/23~25 or 7/30~8/2, not over yet";
+const DAYS: &str = "days such as 7/23~25 or 7/30~8/2, still to come";
 
 pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[Role::Sender], read };
 
@@ -73,13 +73,15 @@ const ROUTES: &[Route] = &[
         method: Method::DELETE,
         path: "/resort/resorts/{}",
         access: ADMINS,
-        serve: |gateway, call| Box::pin(async move { remove(&gateway, &call).await }),
+        serve: |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
     },
     Route {
         method: Method::POST,
         path: "/resort/reservations",
         access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { reserve(&gateway, &call).await }),
+        serve: |gateway, call| {
+            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/resort/reservations", reservation).await })
+        },
     },
     Route {
         method: Method::GET,
@@ -186,14 +188,6 @@ async fn edit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &with_holder(gateway, call, &item).await?))
 }
 
-async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let removed = gateway.catalogue.remove(NAME, call.number(0, Code::UnknownItem)?).await?;
-    removed.ok_or_else(|| Problem::new(Code::UnknownItem))?;
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
-}
-
 /// What the catalogue writes down of a resort beside name and price. The days are kept as they were written and as the
 /// moments they stand for.
 fn described(fields: &Fields, zone: Tz) -> Result<BTreeMap<String, String>, Problem> {
@@ -236,8 +230,7 @@ async fn resorts(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let holders = gateway.board.holders_during(NAME, &offered, None).await;
     let holders = holders.map_err(|error| Problem::unavailable("the board", &error))?;
     let holders: HashMap<i64, Row> = holders.into_iter().map(|row| (row.item.number, row)).collect();
-    let full = items.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = items.last().filter(|_| full).map(|last| last.number);
+    let next = next(&items, limit, |item| item.number);
     let resorts: Vec<Value> = items.iter().map(|item| shown(item, holders.get(&item.number), call)).collect();
     Ok(json(StatusCode::OK, &json!({ "resorts": resorts, "next": next })))
 }
@@ -263,18 +256,20 @@ fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a
         if let Some(name) = fields.text("memberName", 100)? {
             details.insert("memberName".to_owned(), name);
         }
-        let listed = match gateway.catalogue.known(NAME, item).await {
-            Known::Listed(listed) => listed,
-            Known::Unlisted => return Err(Problem::new(Code::UnknownItem).with("item", item)),
-            // Nothing is confirmed blind: without the catalogue nobody knows the days.
-            Known::Unsure => return Err(Problem::new(Code::Unavailable).with("part", "the catalogue")),
-        };
+        // Asked, not remembered: nothing is confirmed blind, and the days may have been changed.
+        let listed = gateway.catalogue.find(NAME, item).await?;
+        let listed = listed.ok_or_else(|| Problem::new(Code::UnknownItem).with("item", item))?;
         let zone = listed.attributes.get("timeZone").and_then(|zone| zone.parse().ok()).unwrap_or(gateway.zone);
         let (text, period) = match fields.text("resortPeriod", 40)? {
             Some(text) => (Some(text.clone()), Some(days(fields, &text, zone)?)),
             None => (listed.attributes.get("resortPeriod").cloned(), offered(&listed)),
         };
         let period = needed(period, "resortPeriod", DAYS)?;
+        let length = |period: Period| period.to() - period.from();
+        if offered(&listed).is_some_and(|offered| length(offered) != length(period)) {
+            // The price is for as many days as are offered.
+            return Err(Problem::field("resortPeriod", "as many days as the resort is offered for"));
+        }
         let period = Some(to_come(period, Utc::now(), "resortPeriod")?);
         details.extend(text.map(|text| ("resortPeriod".to_owned(), text)));
         details.extend(listed.attributes.get("resortType").map(|kind| ("resortType".to_owned(), kind.clone())));
@@ -282,11 +277,6 @@ fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a
         let resort = Wanted::item(KIND, item, fields.canonical(), Code::ItemTaken, Code::UnknownItem);
         Ok(Wanted { period, details, method, ..resort })
     })
-}
-
-async fn reserve(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let wanted = read(gateway, call, &call.fields()?).await?;
-    desk::take(gateway, call, wanted, "/resort/reservations", reservation).await
 }
 
 async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {

@@ -5,7 +5,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, Fields, json, located, needed},
+    call::{Call, Fields, json, located, needed, next, no_content},
     catalogue::{Item, NewItem},
     desk::{self, ended_because, reached, stands, time},
     problem::{Code, Problem},
@@ -60,13 +60,17 @@ const ROUTES: &[Route] = &[
         method: Method::DELETE,
         path: "/salon/hrSystems/{}",
         access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { remove(&gateway, &call).await }),
+        serve: |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
     },
     Route {
         method: Method::POST,
         path: "/salon/reservationSystems",
         access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { reserve(&gateway, &call).await }),
+        serve: |gateway, call| {
+            Box::pin(
+                async move { desk::order(&gateway, &call, &SYSTEM, "/salon/reservationSystems", reservation).await },
+            )
+        },
     },
     Route {
         method: Method::GET,
@@ -134,23 +138,9 @@ async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 async fn stylists(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (after, limit) = call.page()?;
     let items = gateway.catalogue.page(NAME, after.unwrap_or(0), limit).await?;
-    let next = (items.len() == usize::try_from(limit).unwrap_or(usize::MAX))
-        .then(|| items.last().map(|item| item.number))
-        .flatten();
+    let next = next(&items, limit, |item| item.number);
     let shown: Vec<Value> = items.iter().map(stylist).collect();
     Ok(json(StatusCode::OK, &json!({ "hrSystems": shown, "next": next })))
-}
-
-async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let removed = gateway.catalogue.remove(NAME, call.number(0, Code::UnknownItem)?).await?;
-    removed.ok_or_else(|| Problem::new(Code::UnknownItem))?;
-    Ok(nothing())
-}
-
-fn nothing() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }
 
 /// The stylist of a name or a number.
@@ -183,15 +173,10 @@ fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a
     })
 }
 
-async fn reserve(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let wanted = read(gateway, call, &call.fields()?).await?;
-    desk::take(gateway, call, wanted, "/salon/reservationSystems", reservation).await
-}
-
 async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let row = desk::own(gateway, call, NAME).await?;
     let told = desk::cancel(gateway, call, &row, reservation).await?;
-    Ok(if told.status() == StatusCode::OK { nothing() } else { told })
+    Ok(if told.status() == StatusCode::OK { no_content() } else { told })
 }
 
 // The shop.

@@ -114,8 +114,9 @@ impl Gateway {
     async fn begin_or_find(&self, call: &Call, wanted: &Wanted) -> Result<Begun, Problem> {
         let system = wanted.kind.system;
         let key = match (call.idempotency_key()?, &wanted.reference) {
-            (Some(key), _) => Some(key.to_owned()),
-            (None, Some(reference)) => Some(key_of_reference(reference)),
+            // A reference is looked up by later; a key beside it says no more.
+            (_, Some(reference)) => Some(key_of_reference(reference)),
+            (Some(key), None) => Some(key.to_owned()),
             (None, None) => None,
         };
         let booking = booking_id(&call.caller.subject, system, key.as_deref());
@@ -160,6 +161,27 @@ impl Gateway {
         self.launch(wanted.kind, &request, summary, until).await?;
         let row = self.row_when(booking, until, accepted).await?;
         begun(row.unwrap_or_else(|| request.opening.row()), request.opening.fingerprint.as_deref(), &accepted)
+    }
+
+    /// The booking that was accepted under this caller's key, with the same body.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] for a key that is none, [`Code::Unavailable`] when the board does not answer.
+    pub(super) async fn begun_under_key(
+        &self,
+        call: &Call,
+        system: &'static str,
+        body: &str,
+    ) -> Result<Option<Row>, Problem> {
+        let Some(key) = call.idempotency_key()? else { return Ok(None) };
+        let booking = booking_id(&call.caller.subject, system, Some(key));
+        let row = self.board.find(booking).await.map_err(|error| Problem::unavailable("the board", &error))?;
+        let accepted = |row: &Row| {
+            let kind = crate::host::kind(system);
+            kind.is_some_and(|kind| row.times.contains_key(kind.accepted))
+                && row.fingerprint.as_deref() == Some(fingerprint(body).as_str())
+        };
+        Ok(row.filter(accepted))
     }
 
     /// The booking its key stands for, when there is one already: waited for like a new one.

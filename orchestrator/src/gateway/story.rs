@@ -139,7 +139,7 @@ fn may(row: &Row, operator: bool) -> Vec<String> {
     match (&row.stuck, row.waiting_for) {
         _ if row.ending.is_some() => Vec::new(),
         (Some(stuck), _) if operator => stuck.moves.iter().map(|kind| may_move(*kind, stuck)).collect(),
-        (None, Some(Party::Administrator)) => vec!["An administrator may approve or reject it.".to_owned()],
+        (None, Some(party)) if party != Party::Customer => vec![format!("It is the {}'s turn.", party.as_str())],
         (None, Some(Party::Customer)) => vec!["The customer may act: it is their turn.".to_owned()],
         _ => Vec::new(),
     }

@@ -7,7 +7,7 @@ use super::{
     Gateway,
     auth::Role,
     bookings::uniform,
-    call::{Call, Fields, json, needed},
+    call::{Call, Fields, json, needed, next},
     problem::{Code, Problem},
     routes::{Access, Route},
     talk::Message,
@@ -265,7 +265,6 @@ async fn audit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     };
     let wanted = Interventions { booking, said: None, before, limit };
     let done = gateway.board.interventions(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
-    let full = done.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = done.last().filter(|_| full).map(|last| last.place);
+    let next = next(&done, limit, |one| one.place);
     Ok(json(StatusCode::OK, &json!({ "interventions": done, "next": next })))
 }

@@ -3,7 +3,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, json, located, needed},
+    call::{Call, json, located, needed, next, no_content},
     problem::{Code, Problem},
     routes::{Access, Route},
     systems,
@@ -107,9 +107,7 @@ async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     if !gateway.board.receivers().remove(receiver(call)?).await.map_err(|error| unavailable(&error))? {
         return Err(Problem::new(Code::NoSuchReceiver));
     }
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(no_content())
 }
 
 async fn deliveries(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -120,8 +118,7 @@ async fn deliveries(gateway: &Gateway, call: &Call) -> Result<Response, Problem>
         .deliveries(receiver(call)?, before, limit)
         .await
         .map_err(|error| unavailable(&error))?;
-    let full = made.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = made.last().filter(|_| full).map(|last| last.delivery);
+    let next = next(&made, limit, |delivery| delivery.delivery);
     Ok(json(StatusCode::OK, &json!({ "deliveries": made, "next": next })))
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Now {
 
 impl Now {
     /// The days that `7/23~25` or `7/30~8/2` stand for: from the first midnight to the last, so that whoever leaves on a day
-    /// and whoever comes on it do not meet. Without a year, those that are not over yet.
+    /// and whoever comes on it do not meet. Without a year, those that have not begun yet.
     pub(super) fn days(self, text: &str, year: Option<i32>) -> Option<Period> {
         let (first, last) = text.split_once('~')?;
         let (month, day) = month_day(first)?;
@@ -33,7 +33,7 @@ impl Now {
             return of(year);
         }
         let this = self.at.with_timezone(&self.zone).year();
-        (this - 1..this + 9).filter_map(of).find(|period| period.to() > self.at)
+        (this - 1..this + 9).filter_map(of).find(|period| period.from() > self.at)
     }
 
     /// The slot that begins at `10:00` (the next one), or at `2027-01-05T10:00` in the place's own time.
@@ -66,9 +66,13 @@ fn month_day(text: &str) -> Option<(u32, u32)> {
     Some((month.trim().parse().ok()?, day.trim().parse().ok()?))
 }
 
-/// Refuses what is over.
+/// How far ahead something may be booked.
+const AHEAD_MAX: TimeDelta = TimeDelta::days(3_653);
+
+/// Refuses what has begun, and what is too far away to mean anything.
 pub(super) fn to_come(period: Period, now: DateTime<Utc>, field: &str) -> Result<Period, Problem> {
-    if period.to() > now { Ok(period) } else { Err(Problem::field(field, "a time that is not over yet")) }
+    let sensible = period.from() > now && period.from() - now <= AHEAD_MAX;
+    if sensible { Ok(period) } else { Err(Problem::field(field, "a time that is still to come, within ten years")) }
 }
 
 #[cfg(test)]
@@ -90,9 +94,10 @@ mod tests {
         assert_eq!(read("7/23~25", Some(2027)), "2027-07-22T15:00:00Z 2027-07-24T15:00:00Z");
         assert_eq!(read("7/30 ~ 8/2", Some(2027)), "2027-07-29T15:00:00Z 2027-08-01T15:00:00Z");
         assert_eq!(read("12/30~1/2", Some(2026)), "2026-12-29T15:00:00Z 2027-01-01T15:00:00Z");
-        // Without a year: what is not over.
+        // Without a year: what has not begun.
         assert_eq!(read("7/23~25", None), read("7/23~25", Some(2027)));
-        assert_eq!(read("11/20~23", None), read("11/20~23", Some(2026)));
+        assert_eq!(read("11/20~23", None), read("11/20~23", Some(2027)));
+        assert_eq!(read("11/23~25", None), read("11/23~25", Some(2026)));
         assert_eq!(read("2/28~29", None), read("2/28~29", Some(2028)));
         for bad in ["", "7/23", "7/23~23", "13/1~2", "2/30~31", "7-23~25", "7/23~abc", "~", "7/23~25~27"] {
             assert_eq!(read(bad, None), "-", "{bad:?}");

@@ -2,7 +2,7 @@
 
 use super::{
     Gateway,
-    call::{Call, json},
+    call::{Call, json, next},
     problem::Problem,
     systems,
 };
@@ -58,8 +58,7 @@ impl Gateway {
             request = request.query(&[("customer", call.caller.subject.as_str())]);
         }
         let messages: Vec<Value> = self.notification.ask(request).await?.unwrap_or_default();
-        let full = messages.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-        let next = messages.last().filter(|_| full).map(|last| last["msgId"].clone());
+        let next = next(&messages, limit, |last| last["msgId"].clone());
         Ok(json(StatusCode::OK, &json!({ "messages": messages, "next": next })))
     }
 }

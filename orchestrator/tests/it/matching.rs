@@ -64,6 +64,9 @@ async fn the_script_of_the_matching_runs_as_written() {
     let visits = world.get(&world.teacher, "/matching/visits").await.assert_status(200).body;
     assert!(visits["visits"].as_array().unwrap().iter().any(|one| one["matchId"] == id.as_str()), "{visits}");
 
+    let other = world.person(&[Role::Teacher]);
+    let finished = json!({ "status": "classFinished" });
+    world.change(&other, &format!("/matching/visits/{id}"), finished).await.assert_problem(403, "forbidden");
     world
         .change(&world.teacher, &format!("/matching/visits/{id}"), json!({ "status": "classFinished" }))
         .await

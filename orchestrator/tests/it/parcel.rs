@@ -68,6 +68,9 @@ async fn a_parcel_is_cancelled_before_it_is_picked_up_and_not_after() {
     let second = asked(&world).await;
     report(&world, &second, "PickedUp").await.assert_status(200);
     cancel(&second).await.assert_problem(409, "too_late");
+    let other = world.person(&[orchestrator::gateway::auth::Role::Courier]);
+    let body = json!({ "location": "Elsewhere", "status": "Finish" });
+    world.put(&other, &format!("/parcel/deliveries/{second}"), body).await.assert_problem(403, "forbidden");
     let body = json!({ "location": "Busan", "status": "PickedUp" });
     let moved = world.put(&world.courier, &format!("/parcel/deliveries/{second}"), body).await.assert_status(200);
     assert_eq!((&moved.body["location"], &moved.body["courierName"]), (&json!("Busan"), &json!("Lee")));

@@ -126,13 +126,13 @@ async fn one_resort_is_sold_for_several_periods() {
     };
     ask("8/1~3").await.assert_status(201);
     ask("8/3~5").await.assert_status(201);
-    for taken in ["8/1~3", "8/2~4", "7/30~8/2", "8/4~6"] {
+    for taken in ["8/1~3", "8/2~4", "7/31~8/2", "8/4~6"] {
         ask(taken).await.assert_problem(409, "item_taken");
     }
     ask("8/5~7").await.assert_status(201);
     // The days it is offered for are free all the while.
     assert_eq!(status_of(&world, number).await, "Available");
-    for bad in ["", "8/5", "13/1~2", "8/5~5", "soon"] {
+    for bad in ["", "8/5", "13/1~2", "8/5~5", "soon", "8/10~20"] {
         ask(bad).await.assert_problem(400, "invalid_field");
     }
     let over = json!({ "resortId": number, "resortPeriod": "7/23~25", "resortYear": 2001 });
@@ -231,4 +231,22 @@ async fn any_other_change_of_a_reservation_is_refused() {
         reply.assert_problem(400, "invalid_field");
     }
     assert_eq!(page(&world, &id).await[0], "Confirmed");
+}
+
+/// A repeat under a key is answered as the first time, also when the same could not be asked for any more.
+#[tokio::test]
+async fn a_repeat_is_answered_when_the_days_are_not_offered_any_more() {
+    let world = World::new();
+    let number = resort(&world, "Jeju").await;
+    let ask = async |key: &str| {
+        let request = world.request(reqwest::Method::POST, "/resort/reservations").bearer_auth(&world.member.token);
+        let body = json!({ "resortId": number, "resortPeriod": "8/1~3", "resortYear": 2031 });
+        world.send(request.header("idempotency-key", key).json(&body)).await
+    };
+    let first = ask("one").await.assert_status(201);
+    let longer = json!({ "resortPeriod": "7/23~27" });
+    world.change(&world.librarian, &format!("/resort/resorts/{number}"), longer).await.assert_status(200);
+
+    ask("two").await.assert_problem(400, "invalid_field");
+    assert_eq!(ask("one").await.assert_status(201).id(), first.id());
 }

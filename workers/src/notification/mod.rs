@@ -39,11 +39,11 @@ pub struct Settings {
     pub http: SocketAddr,
     /// `HOLDFAST_SERVICE_SECRET`: what the gateway shows there.
     pub service_secret: SecretString,
-    /// `HOLDFAST_SMTP_URL`: the mail server; mail goes to the log when absent.
+    /// `HOLDFAST_SMTP_URL`: the mail server. With neither mail nor text, messages go to the log.
     pub smtp: Option<SecretString>,
     /// `HOLDFAST_MAIL_FROM`: whom mail comes from.
     pub from: Mailbox,
-    /// `HOLDFAST_TEXT_URL`: the provider of text messages; they go to the log when absent.
+    /// `HOLDFAST_TEXT_URL`: the provider of text messages.
     pub text: Option<reqwest::Url>,
     /// `HOLDFAST_TEXT_TOKEN`: what is shown there.
     pub text_token: Option<SecretString>,

@@ -101,7 +101,8 @@ impl Duty for Refund {
     const MOVES: &'static [Move] = &[Move::Resolve, Move::WriteOff];
 }
 impl Undo for Refund {
-    const AFTER: &'static [&'static str] = &[];
+    // Whoever has a good voucher has paid for it.
+    const AFTER: &'static [&'static str] = &[super::fulfilment::Disable::NAME];
     const DONE: &'static str = "refunded";
 }
 

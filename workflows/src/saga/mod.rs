@@ -603,6 +603,16 @@ impl<B: Booking> Forward<'_, B> {
         self.0.note(name, value);
     }
 
+    /// Ends the booking at the stage it is at: where that stage had to be shown before the last steps were done.
+    pub async fn complete(&mut self) {
+        self.0
+            .advance(|row, _| {
+                (row.waiting_for, row.deadline_at) = (None, None);
+                row.ending = Some(Ending::Completed);
+            })
+            .await;
+    }
+
     /// Waits for what a person says, for as long as that takes: nothing turns this story back. A recovered booking that
     /// has given its unit back already waits for nobody: what they said has been done.
     pub async fn wait(&mut self, said: impl Fn(&B) -> bool) {

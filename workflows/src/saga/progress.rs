@@ -374,6 +374,8 @@ pub enum Deadline {
     Within(Duration),
     /// Until a moment.
     At(DateTime<Utc>),
+    /// For some time from now, but not beyond a moment.
+    Before(Duration, DateTime<Utc>),
 }
 
 impl Deadline {
@@ -382,6 +384,7 @@ impl Deadline {
             Self::Never => None,
             Self::Within(limit) => Some(now + limit),
             Self::At(moment) => Some(moment),
+            Self::Before(limit, moment) => Some(moment.min(now + limit)),
         }
     }
 }
