@@ -54,6 +54,8 @@ pub struct Addresses {
     pub temporal_metrics: u16,
     /// Where tests ask for faults; nowhere in a stack that people use.
     pub faults: Option<u16>,
+    /// How long requests wait for their effect, where a second is not enough: beside a hundred other tests.
+    pub answer_seconds: Option<u32>,
 }
 
 impl Addresses {
@@ -103,6 +105,7 @@ impl Addresses {
             temporal_ui: port("HOLDFAST_TEMPORAL_UI_PORT", 8233)?,
             temporal_metrics: port("HOLDFAST_TEMPORAL_METRICS_PORT", 8234)?,
             faults: None,
+            answer_seconds: None,
         })
     }
 
@@ -136,6 +139,7 @@ impl Addresses {
             temporal_ui: port()?,
             temporal_metrics: port()?,
             faults: Some(port()?),
+            answer_seconds: None,
         })
     }
 
@@ -164,7 +168,8 @@ impl Addresses {
         let database = |role: &str| {
             format!("postgres://{role}:{}@127.0.0.1:{}/holdfast", crate::postgres::PASSWORD, self.postgres)
         };
-        vec![
+        let answer = self.answer_seconds.map(|seconds| ("HOLDFAST_ANSWER_SECONDS", seconds.to_string()));
+        let mut settings = vec![
             ("HOLDFAST_HTTP", local(self.http)),
             ("HOLDFAST_ADMIN", local(self.admin)),
             ("HOLDFAST_BOARD_DATABASE_URL", database("board")),
@@ -189,7 +194,9 @@ impl Addresses {
             ("HOLDFAST_SIMULATOR_URL", format!("http://{}", local(self.simulator))),
             ("TEMPORAL_ADDRESS", local(self.temporal)),
             ("TEMPORAL_NAMESPACE", NAMESPACE.to_owned()),
-        ]
+        ];
+        settings.extend(answer);
+        settings
     }
 }
 
