@@ -79,9 +79,7 @@ impl Cinema {
         saga.reach(Stage::Held).await;
         saga.charge(request.charge(seat.price)).await?;
         saga.reach(Stage::Reserved.waiting_for(Party::Manager, request.opening.limits.service)).await;
-        // Nobody said so: by then the movie has been shown.
-        let _watched = saga.wait(|seat| seat.progress.is_completed().then_some(())).await?;
-        Ok(())
+        saga.wait_until_given().await
     }
 
     async fn watch(watched: &mut Forward<'_, Self>) {

@@ -21,14 +21,12 @@ use crate::{
     booking::{Ending, Party, Subject},
     booking_messages,
     contracts::payment,
-    money::Money,
     saga::{
         self, Booking, Forward, Heard, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn, Undoable,
         stage, turn::Refused,
     },
     stages,
 };
-use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 use temporalio_macros::workflow;
 use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
@@ -102,9 +100,7 @@ impl Booking for Matching {
 impl Matching {
     async fn find(saga: &mut Saga<Self>, request: Request) -> Result<(), Stop> {
         let limits = &request.opening.limits;
-        // Of a booking that is recovered from nothing, nobody knows the offer: nothing is charged twice or guessed.
-        let nothing = Money::new(0, Currency::KRW).expect("zero is an amount");
-        saga.charge(request.charge(request.opening.price.unwrap_or(nothing))).await?;
+        saga.charge(request.charge(request.opening.agreed_price())).await?;
         saga.reach(Stage::Listed.waiting_for(Party::Teacher, limits.decision)).await;
 
         let Some(visit) = saga.wait(|request| request.visit.clone()).await? else {
@@ -113,8 +109,7 @@ impl Matching {
         saga.note(TEACHER, &visit.teacher);
         saga.note(VISIT_DATE, &visit.visit_date);
         saga.reach(Stage::Assigned.waiting_for(Party::Teacher, limits.service)).await;
-        let _visited = saga.wait(|request| request.progress.is_completed().then_some(())).await?;
-        Ok(())
+        saga.wait_until_given().await
     }
 
     async fn end(visited: &mut Forward<'_, Self>) {

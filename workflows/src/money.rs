@@ -48,6 +48,12 @@ impl Money {
         }
     }
 
+    /// Nothing, in a currency.
+    #[must_use]
+    pub const fn zero(currency: Currency) -> Self {
+        Self { amount_minor: 0, currency }
+    }
+
     /// The amount in minor units.
     #[must_use]
     pub const fn amount_minor(self) -> i64 {

@@ -21,14 +21,12 @@ use crate::{
     booking::{Ending, Party, Subject},
     booking_messages,
     contracts::payment,
-    money::Money,
     saga::{
         self, Booking, Deadline, Forward, Heard, Progress, Refusal, Request, Saga, Say, Stage as _, Stop, Turn,
         Undoable, stage, turn::Refused,
     },
     stages,
 };
-use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 use temporalio_macros::workflow;
 use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
@@ -124,9 +122,7 @@ impl Booking for Parcel {
 
 impl Parcel {
     async fn ask(saga: &mut Saga<Self>, request: Request) -> Result<(), Stop> {
-        // Of a booking that is recovered from nothing, nobody knows the price: nothing is charged twice or guessed.
-        let nothing = Money::new(0, Currency::KRW).expect("zero is an amount");
-        saga.charge(request.charge(request.opening.price.unwrap_or(nothing))).await?;
+        saga.charge(request.charge(request.opening.agreed_price())).await?;
         saga.reach(Stage::Paid.waiting_for(Party::Courier, request.opening.limits.decision)).await;
         match saga.wait(|parcel| parcel.report.clone()).await? {
             Some(_) => Ok(()),

@@ -129,17 +129,14 @@ impl Resort {
 
         let issue = IssueRequest { booking: opening.booking, customer: opening.customer.clone() };
         saga.step(fulfilment::Issue, issue, fulfilment::Disable).await?;
-        let begins = period.map_or(Deadline::Within(limits.decision), |period| Deadline::At(period.from()));
-        saga.reach(Stage::Issued.waiting_for(Party::Sender, begins)).await;
+        saga.reach(Stage::Issued.waiting_for(Party::Sender, opening.until_it_begins(limits.decision))).await;
 
         let Some(_sender) = saga.wait(|resort| resort.sent_by.clone()).await? else {
             return Err(Stop::because(UNSENT));
         };
         saga.ask(fulfilment::Send, Due::of(opening.booking)).await?;
-        let over = period.map(Period::to).map_or(Deadline::Within(limits.service), Deadline::At);
-        saga.reach(Stage::Sent.waiting_for(Party::Administrator, over)).await;
-        let _stayed = saga.wait(|resort| resort.progress.is_completed().then_some(())).await?;
-        Ok(())
+        saga.reach(Stage::Sent.waiting_for(Party::Administrator, opening.until_it_is_over(limits.service))).await;
+        saga.wait_until_given().await
     }
 
     async fn leave(stayed: &mut Forward<'_, Self>) {

@@ -19,15 +19,15 @@
 )]
 
 use crate::{
-    booking::{Ending, Item, Party, Period, Subject},
+    booking::{Ending, Item, Party, Subject},
     booking_messages,
     contracts::{
         Contract as _,
         catalog::{self, FreeRequest},
     },
     saga::{
-        self, Booking, Deadline, Forward, Heard, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn,
-        Undoable, stage, turn::Refused,
+        self, Booking, Forward, Heard, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn, Undoable,
+        stage, turn::Refused,
     },
     stages,
 };
@@ -117,10 +117,10 @@ impl Booking for Salon {
 impl Salon {
     async fn reserve(saga: &mut Saga<Self>, request: Request) -> Result<(), Stop> {
         let opening = &request.opening;
-        let (limits, period) = (&opening.limits, opening.period);
-        saga.ask(catalog::Free, FreeRequest { system: Self::SYSTEM.to_owned(), period }).await?;
-        let begins = period.map_or(Deadline::Within(limits.decision), |period| Deadline::At(period.from()));
-        saga.reach(Stage::Offered.waiting_for(Party::Shop, begins)).await;
+        let limits = &opening.limits;
+        let wanted = FreeRequest { system: Self::SYSTEM.to_owned(), period: opening.period };
+        saga.ask(catalog::Free, wanted).await?;
+        saga.reach(Stage::Offered.waiting_for(Party::Shop, opening.until_it_begins(limits.decision))).await;
 
         let stylist = match saga.wait(|salon| salon.assignment.clone()).await? {
             None => return Err(Stop::because(UNANSWERED)),
@@ -130,10 +130,8 @@ impl Salon {
         let stylist = Item { system: Self::SYSTEM.to_owned(), number: stylist };
         saga.settle_on(stylist.clone());
         saga.hold(request.hold(stylist)).await?;
-        let over = period.map(Period::to).map_or(Deadline::Within(limits.service), Deadline::At);
-        saga.reach(Stage::Confirmed.waiting_for(Party::Shop, over)).await;
-        let _served = saga.wait(|salon| salon.progress.is_completed().then_some(())).await?;
-        Ok(())
+        saga.reach(Stage::Confirmed.waiting_for(Party::Shop, opening.until_it_is_over(limits.service))).await;
+        saga.wait_until_given().await
     }
 
     async fn end(served: &mut Forward<'_, Self>) {

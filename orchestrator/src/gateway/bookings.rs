@@ -62,7 +62,7 @@ async fn create(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let names = || SYSTEMS.iter().map(|system| system.name).collect::<Vec<_>>().join(", ");
     let system = fields.text("system", 20)?.as_deref().and_then(systems::named);
     let system = system.ok_or_else(|| Problem::field("system", &format!("one of {}", names())))?;
-    desk::order(gateway, call, system, "/bookings", uniform).await
+    desk::order(gateway, call, &fields, system, "/bookings", uniform).await
 }
 
 async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -87,15 +87,14 @@ async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 }
 
 async fn page(gateway: &Gateway, filter: &Filter) -> Result<Response, Problem> {
-    let page = gateway.board.page(filter).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let page = gateway.board.page(filter).await?;
     let bookings: Vec<Value> = page.rows.iter().map(uniform).collect();
     Ok(json(StatusCode::OK, &json!({ "bookings": bookings, "next": page.next })))
 }
 
 async fn show(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let row = gateway.booking(call, call.booking(0)?, None).await?;
-    let timeline =
-        gateway.board.timeline(row.booking).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let timeline = gateway.board.timeline(row.booking).await?;
     let mut booking = uniform(&row);
     booking["timeline"] = json!(timeline);
     Ok(json(StatusCode::OK, &booking))

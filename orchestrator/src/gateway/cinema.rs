@@ -13,10 +13,7 @@ use super::{
     start::Wanted,
     systems::{Reading, System, sees_all_of},
 };
-use crate::{
-    board::{self, Filter},
-    host::Kind,
-};
+use crate::{board::Filter, host::Kind};
 use iso_currency::Currency;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -88,7 +85,9 @@ const ROUTES: &[Route] = &[
         path: "/cinema/reservations",
         access: MEMBERS,
         serve: |gateway, call| {
-            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/cinema/reservations", reservation).await })
+            Box::pin(async move {
+                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/cinema/reservations", reservation).await
+            })
         },
     },
     Route {
@@ -149,10 +148,7 @@ async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
     let name = needed(fields.text("desc", 200)?, "desc", "what the movie is called")?;
     // Without a price it is free.
-    let price = match desk::amount(&fields, "price", Currency::KRW)? {
-        Some(price) => price,
-        None => Money::new(0, Currency::KRW).map_err(|error| Problem::field("price", &error.to_string()))?,
-    };
+    let price = desk::amount(&fields, "price", Currency::KRW)?.unwrap_or(Money::zero(Currency::KRW));
     let units = fields.number("capacity", 1..=10_000)?.map_or(1, |seats| i32::try_from(seats).unwrap_or(1));
     let new = NewItem { name, price, units, attributes: BTreeMap::new() };
     let item = gateway.catalogue.register(NAME, &new).await?;
@@ -204,14 +200,13 @@ async fn one_movie(gateway: &Gateway, call: &Call, show: Shown) -> Result<Respon
 
 /// What is known of some movies' seats. Whose they are is shown to those who may see it.
 async fn seats(gateway: &Gateway, call: &Call, movies: &[i64]) -> Result<HashMap<i64, Seats>, Problem> {
-    let unavailable = |error: board::Error| Problem::unavailable("the board", &error);
     let mut seats: HashMap<i64, Seats> = HashMap::new();
-    for (movie, held) in gateway.board.held(NAME, movies).await.map_err(unavailable)? {
+    for (movie, held) in gateway.board.held(NAME, movies).await? {
         seats.entry(movie).or_default().held = held;
     }
     // Whose a seat is is between them and the cinema.
     let customer = (!sees_all_of(&call.caller, NAME)).then(|| call.caller.subject.as_str());
-    for row in gateway.board.recent(NAME, movies, customer, SHOWN_MAX).await.map_err(unavailable)? {
+    for row in gateway.board.recent(NAME, movies, customer, SHOWN_MAX).await? {
         seats.entry(row.item.number).or_default().recent.push(row);
     }
     Ok(seats)
@@ -266,7 +261,7 @@ async fn review(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         limit: 1,
         ..Filter::default()
     };
-    let page = gateway.board.page(&watched).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let page = gateway.board.page(&watched).await?;
     let row = page.rows.first().ok_or_else(|| Problem::new(Code::NotAttended).with("item", movie))?;
     let review = gateway.catalogue.review(row, &content).await?.ok_or_else(|| Problem::new(Code::UnknownItem))?;
     let shown = json!({

@@ -4,7 +4,7 @@ use super::{
     Gateway,
     call::{Call, Fields, json, located, no_content},
     problem::{Code, Problem},
-    start::{Begun, Wanted, fingerprint},
+    start::{Begun, Wanted},
     systems::{self, System},
     talk::Message,
 };
@@ -29,12 +29,12 @@ pub(super) type Show = fn(&Row) -> Value;
 pub(super) async fn order(
     gateway: &Gateway,
     call: &Call,
+    fields: &Fields,
     system: &System,
     path: &str,
     show: Show,
 ) -> Result<Response, Problem> {
-    let fields = call.fields()?;
-    match (system.read)(gateway, call, &fields).await {
+    match (system.read)(gateway, call, fields).await {
         Ok(wanted) => take(gateway, call, wanted, path, show).await,
         Err(problem) => match gateway.begun_under_key(call, system.name, &fields.canonical()).await? {
             Some(row) => Ok(located(json(StatusCode::CREATED, &show(&row)), &format!("{path}/{}", row.booking))),
@@ -105,7 +105,7 @@ pub(super) async fn list_where(
     let (before, limit) = call.page()?;
     let customer = (!systems::sees_all_of(&call.caller, system)).then(|| call.caller.subject.to_string());
     let filter = Filter { system: Some(system.to_owned()), customer, before, limit, ..filter };
-    let page = gateway.board.page(&filter).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let page = gateway.board.page(&filter).await?;
     let rows: Vec<Value> = page.rows.iter().map(show).collect();
     Ok(json(StatusCode::OK, &json!({ name: rows, "next": page.next })))
 }
@@ -144,10 +144,7 @@ pub(super) async fn say<M: Serialize + DeserializeOwned + Send + 'static>(
     effect: impl Fn(&Row) -> bool,
     show: Show,
 ) -> Result<Response, Problem> {
-    // What is said at another stage, or is something else, is another message: it never gets this one's answer.
-    let content = serde_json::to_string(&body).map_err(|error| Problem::unavailable("the message", &error))?;
-    let what = format!("{update}-{}@{}", fingerprint(&content), row.version).into();
-    let message = Message { update, what, body };
+    let message = Message::at(row, update, update, body)?;
     gateway.tell(call, row, message, effect, |row| json(StatusCode::OK, &show(row))).await
 }
 

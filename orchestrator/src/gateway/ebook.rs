@@ -79,7 +79,9 @@ const ROUTES: &[Route] = &[
         path: "/ebook/rents",
         access: MEMBERS,
         serve: |gateway, call| {
-            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/ebook/rents", rental).await })
+            Box::pin(
+                async move { desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/ebook/rents", rental).await },
+            )
         },
     },
     Route {
@@ -166,8 +168,7 @@ async fn books(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (after, limit) = call.page()?;
     let items = gateway.catalogue.page(NAME, after.unwrap_or(0), limit).await?;
     let numbers: Vec<i64> = items.iter().map(|item| item.number).collect();
-    let holders = gateway.board.holders(NAME, &numbers).await;
-    let holders = holders.map_err(|error| Problem::unavailable("the board", &error))?;
+    let holders = gateway.board.holders(NAME, &numbers).await?;
     let holders: HashMap<i64, Row> = holders.into_iter().map(|row| (row.item.number, row)).collect();
     let next = next(&items, limit, |item| item.number);
     let books: Vec<Value> = items.iter().map(|item| shown(item, holders.get(&item.number), call)).collect();
@@ -181,8 +182,7 @@ async fn book(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 }
 
 async fn with_holder(gateway: &Gateway, call: &Call, item: &Item) -> Result<Value, Problem> {
-    let holder = gateway.board.holder(NAME, item.number).await;
-    let holder = holder.map_err(|error| Problem::unavailable("the board", &error))?;
+    let holder = gateway.board.holder(NAME, item.number).await?;
     Ok(shown(item, holder.as_ref(), call))
 }
 
@@ -205,8 +205,7 @@ async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Re
         }
         row
     } else {
-        let holder = gateway.board.holder(NAME, number).await;
-        let holder = holder.map_err(|error| Problem::unavailable("the board", &error))?;
+        let holder = gateway.board.holder(NAME, number).await?;
         match (holder, gateway.catalogue.known(NAME, number).await) {
             (Some(holder), _) => holder,
             (None, Known::Unlisted) => return Err(Problem::new(Code::UnknownBook)),

@@ -87,7 +87,7 @@ async fn inbox(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         after,
         limit,
     };
-    let page = gateway.board.waiting(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let page = gateway.board.waiting(&wanted).await?;
     let now = Utc::now();
     let shown: Vec<Value> = page.rows.iter().map(|row| shown(row, now)).collect();
     let next =
@@ -157,8 +157,7 @@ async fn say_to(
         return Err(Problem::field(missing, "some text"));
     }
     let body = say.message(&call.caller.subject, added);
-    let what = format!("{word}-{}@{}", super::start::fingerprint(&body.to_string()), row.version).into();
-    let message = Message { update: say.update, what, body };
+    let message = Message::at(&row, say.update, word, body)?;
     let heard = match gateway.say_within(call, &row, message, call.due()).await {
         // Its saga has ended and answers nobody any more. What takes a story on has done so when it has completed.
         Err(problem) if problem.code == Code::TooLate && say.needs.is_empty() && say.word == turn.says[0].word => {

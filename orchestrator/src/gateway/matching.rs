@@ -43,7 +43,9 @@ const ROUTES: &[Route] = &[
         path: "/matching/matches",
         access: MEMBERS,
         serve: |gateway, call| {
-            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/matching/matches", matching).await })
+            Box::pin(async move {
+                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/matching/matches", matching).await
+            })
         },
     },
     Route {

@@ -44,7 +44,9 @@ const ROUTES: &[Route] = &[
         path: "/parcel/requests",
         access: MEMBERS,
         serve: |gateway, call| {
-            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/parcel/requests", request).await })
+            Box::pin(async move {
+                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/parcel/requests", request).await
+            })
         },
     },
     Route {

@@ -132,6 +132,13 @@ pub struct Problem {
     headers: Vec<(header::HeaderName, String)>,
 }
 
+/// The board did not answer as it should: that is all the caller is told.
+impl From<crate::board::Error> for Problem {
+    fn from(error: crate::board::Error) -> Self {
+        Self::unavailable("the board", &error)
+    }
+}
+
 impl Problem {
     /// A refusal with nothing but its code.
     #[must_use]

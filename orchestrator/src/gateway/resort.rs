@@ -80,7 +80,9 @@ const ROUTES: &[Route] = &[
         path: "/resort/reservations",
         access: MEMBERS,
         serve: |gateway, call| {
-            Box::pin(async move { desk::order(&gateway, &call, &SYSTEM, "/resort/reservations", reservation).await })
+            Box::pin(async move {
+                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/resort/reservations", reservation).await
+            })
         },
     },
     Route {
@@ -227,8 +229,7 @@ async fn resorts(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (after, limit) = call.page()?;
     let items = gateway.catalogue.page(NAME, after.unwrap_or(0), limit).await?;
     let offered: Vec<_> = items.iter().map(|item| (item.number, offered(item))).collect();
-    let holders = gateway.board.holders_during(NAME, &offered, None).await;
-    let holders = holders.map_err(|error| Problem::unavailable("the board", &error))?;
+    let holders = gateway.board.holders_during(NAME, &offered, None).await?;
     let holders: HashMap<i64, Row> = holders.into_iter().map(|row| (row.item.number, row)).collect();
     let next = next(&items, limit, |item| item.number);
     let resorts: Vec<Value> = items.iter().map(|item| shown(item, holders.get(&item.number), call)).collect();
@@ -242,8 +243,8 @@ async fn resort(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 }
 
 async fn with_holder(gateway: &Gateway, call: &Call, item: &Item) -> Result<Value, Problem> {
-    let holder = gateway.board.holders_during(NAME, &[(item.number, offered(item))], None).await;
-    Ok(shown(item, holder.map_err(|error| Problem::unavailable("the board", &error))?.first(), call))
+    let holder = gateway.board.holders_during(NAME, &[(item.number, offered(item))], None).await?;
+    Ok(shown(item, holder.first(), call))
 }
 
 // Reservations.
@@ -321,7 +322,7 @@ async fn vouchers(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let everybody = super::systems::sees_all_of(&call.caller, NAME);
     let customer = (!everybody).then(|| call.caller.subject.to_string());
     let filter = Filter { system: Some(NAME.to_owned()), customer, before, limit, ..Filter::default() };
-    let page = gateway.board.page(&filter).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let page = gateway.board.page(&filter).await?;
     let rows: Vec<Row> = page.rows.into_iter().filter(|row| reached(row, Stage::Issued.as_str())).collect();
     let vouchers = with_codes(gateway, call, &rows).await;
     Ok(json(StatusCode::OK, &json!({ "vouchers": vouchers, "next": page.next })))

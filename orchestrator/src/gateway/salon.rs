@@ -67,9 +67,9 @@ const ROUTES: &[Route] = &[
         path: "/salon/reservationSystems",
         access: MEMBERS,
         serve: |gateway, call| {
-            Box::pin(
-                async move { desk::order(&gateway, &call, &SYSTEM, "/salon/reservationSystems", reservation).await },
-            )
+            Box::pin(async move {
+                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/salon/reservationSystems", reservation).await
+            })
         },
     },
     Route {
@@ -129,8 +129,7 @@ const ROUTES: &[Route] = &[
 async fn register(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
     let name = needed(fields.text("stylistName", 100)?, "stylistName", "the stylist's name")?;
-    let price = Money::new(0, Currency::KRW).map_err(|error| Problem::field("stylistName", &error.to_string()))?;
-    let new = NewItem { name, price, units: 1, attributes: BTreeMap::new() };
+    let new = NewItem { name, price: Money::zero(Currency::KRW), units: 1, attributes: BTreeMap::new() };
     let item = gateway.catalogue.register(NAME, &new).await?;
     Ok(located(json(StatusCode::CREATED, &stylist(&item)), &format!("/salon/hrSystems/{}", item.number)))
 }
@@ -234,8 +233,8 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 /// Has another live reservation this stylist at that time?
 async fn is_taken(gateway: &Gateway, stylist: i64, row: &Row) -> Result<bool, Problem> {
-    let holders = gateway.board.holders_during(NAME, &[(stylist, row.period)], Some(row.booking)).await;
-    Ok(!holders.map_err(|error| Problem::unavailable("the board", &error))?.is_empty())
+    let holders = gateway.board.holders_during(NAME, &[(stylist, row.period)], Some(row.booking)).await?;
+    Ok(!holders.is_empty())
 }
 
 // Words.

@@ -175,7 +175,7 @@ impl Gateway {
     ) -> Result<Option<Row>, Problem> {
         let Some(key) = call.idempotency_key()? else { return Ok(None) };
         let booking = booking_id(&call.caller.subject, system, Some(key));
-        let row = self.board.find(booking).await.map_err(|error| Problem::unavailable("the board", &error))?;
+        let row = self.board.find(booking).await?;
         let accepted = |row: &Row| {
             let kind = crate::host::kind(system);
             kind.is_some_and(|kind| row.times.contains_key(kind.accepted))
@@ -281,7 +281,7 @@ impl Gateway {
             Ok(row) => Ok(row),
             // An accepted booking goes on without the board; its row follows.
             Err(board::Error::Connection(_) | board::Error::Statement(_) | board::Error::Slow) => Ok(None),
-            Err(error @ board::Error::Corrupt(_)) => Err(Problem::unavailable("the board", &error)),
+            Err(error @ board::Error::Corrupt(_)) => Err(error.into()),
         }
     }
 }

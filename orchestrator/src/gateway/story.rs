@@ -7,7 +7,7 @@ use super::{
     problem::Problem,
     routes::{Access, Route},
 };
-use crate::board::{self, Change, Intervention, Interventions};
+use crate::board::{Change, Intervention, Interventions};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
@@ -34,9 +34,8 @@ pub(super) const ROUTES: &[Route] = &[Route {
 }];
 
 async fn explain(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    let unavailable = |error: board::Error| Problem::unavailable("the board", &error);
     let row = gateway.booking(call, call.booking(0)?, None).await?;
-    let timeline = gateway.board.timeline(row.booking).await.map_err(unavailable)?;
+    let timeline = gateway.board.timeline(row.booking).await?;
     let mut happened: Vec<_> = timeline.iter().map(|change| (change.at, reached(change))).collect();
     happened.extend(done_between(&row, &timeline));
 
@@ -44,7 +43,7 @@ async fn explain(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     if operator {
         // Who did what is between the operators.
         let wanted = Interventions { booking: Some(row.booking), limit: INTERVENTIONS_MAX, ..Interventions::default() };
-        let done = gateway.board.interventions(&wanted).await.map_err(unavailable)?;
+        let done = gateway.board.interventions(&wanted).await?;
         let told = done.iter().map(|one| (one.at, intervened(one)));
         happened.extend(told);
     }

@@ -72,7 +72,7 @@ async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     call.only_query(&["system", "step", "cause", "cursor", "limit"])?;
     let (before, limit) = call.page()?;
     let chosen = filter(call, before, limit)?;
-    let page = gateway.board.page(&chosen).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let page = gateway.board.page(&chosen).await?;
     let count = count(gateway, &chosen).await?;
     let shown = stream::iter(page.rows).map(|row| shown(gateway, row));
     let bookings: Vec<Value> = shown.buffered(AT_ONCE).collect().await;
@@ -91,7 +91,7 @@ async fn shown(gateway: &Gateway, row: Row) -> Value {
 
 async fn count(gateway: &Gateway, chosen: &Filter) -> Result<i64, Problem> {
     let all = Filter { before: None, ..chosen.clone() };
-    gateway.board.count(&all).await.map_err(|error| Problem::unavailable("the board", &error))
+    Ok(gateway.board.count(&all).await?)
 }
 
 fn filter(call: &Call, before: Option<i64>, limit: i64) -> Result<Filter, Problem> {
@@ -141,7 +141,7 @@ async fn intervene(gateway: &Gateway, call: &Call) -> Result<Response, Problem> 
     // Its outcome is published with the row that shows it.
     let row = gateway.row_when(booking, until, |row| row.version > heard.version).await?.unwrap_or(row);
     let wanted = Interventions { booking: Some(booking), limit: AT_ONCE_MAX, ..Interventions::default() };
-    let done = gateway.board.interventions(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let done = gateway.board.interventions(&wanted).await?;
     let mine = done.iter().find(|one| one.by == call.caller.subject.as_str() && one.action == kind.as_str());
     Ok(shown_with(&row, mine))
 }
@@ -216,7 +216,7 @@ async fn recorded(gateway: &Gateway, row: &Row, said: &Intervention) -> Result<O
     let Some(key) = said.key.clone() else { return Ok(None) };
     let said_before = Some((said.by.to_string(), key));
     let wanted = Interventions { booking: Some(row.booking), said: said_before, before: None, limit: 1 };
-    let done = gateway.board.interventions(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let done = gateway.board.interventions(&wanted).await?;
     let Some(done) = done.into_iter().next() else { return Ok(None) };
     let (kind, details) = (said.action.kind().as_str(), board::details(&said.action));
     if (done.action.as_str(), &done.reason, &done.details) == (kind, &said.reason, &details) {
@@ -241,7 +241,7 @@ async fn retry_all(gateway: &Gateway, call: &Call) -> Result<Response, Problem> 
     if expected != found {
         return Err(Problem::new(Code::CountDiffers).with("count", found));
     }
-    let page = gateway.board.page(&chosen).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let page = gateway.board.page(&chosen).await?;
     let asked = stream::iter(page.rows).map(|row| retry(gateway, call, row, reason.clone()));
     let heard = asked.buffer_unordered(AT_ONCE).filter(|heard| std::future::ready(*heard)).count().await;
     Ok(json(StatusCode::ACCEPTED, &json!({ "count": found, "retried": heard })))
@@ -264,7 +264,7 @@ async fn audit(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         Some(Err(_)) => return Err(Problem::field("booking", "the id of a booking")),
     };
     let wanted = Interventions { booking, said: None, before, limit };
-    let done = gateway.board.interventions(&wanted).await.map_err(|error| Problem::unavailable("the board", &error))?;
+    let done = gateway.board.interventions(&wanted).await?;
     let next = next(&done, limit, |one| one.place);
     Ok(json(StatusCode::OK, &json!({ "interventions": done, "next": next })))
 }

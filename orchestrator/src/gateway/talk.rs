@@ -4,6 +4,7 @@ use super::{
     Gateway,
     call::Call,
     problem::{Code, Problem},
+    start::fingerprint,
     systems,
 };
 use crate::host::SAGAS;
@@ -34,6 +35,19 @@ pub struct Message<M> {
     pub what: Cow<'static, str>,
     /// What is said.
     pub body: M,
+}
+
+impl<M: Serialize> Message<M> {
+    /// A message whose repeat is the same one while the booking has not moved on: said at another stage, or with another
+    /// content, it is another message and never gets this one's answer.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] when the body cannot be written.
+    pub fn at(row: &Row, update: &'static str, word: &str, body: M) -> Result<Self, Problem> {
+        let content = serde_json::to_string(&body).map_err(|error| Problem::unavailable("the message", &error))?;
+        let what = format!("{word}-{}@{}", fingerprint(&content), row.version).into();
+        Ok(Self { update, what, body })
+    }
 }
 
 /// An update of any saga, by name: all of them answer with [`Heard`].
@@ -76,7 +90,7 @@ impl Gateway {
     /// # Errors
     /// [`Code::NoSuchBooking`], also for somebody else's: that it exists is private.
     pub(super) async fn booking(&self, call: &Call, booking: BookingId, system: Option<&str>) -> Result<Row, Problem> {
-        let found = self.board.find(booking).await.map_err(|error| Problem::unavailable("the board", &error))?;
+        let found = self.board.find(booking).await?;
         let row = match found {
             Some(row) => row,
             None => self.unpublished(booking, system).await?,

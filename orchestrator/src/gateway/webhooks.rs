@@ -8,10 +8,7 @@ use super::{
     routes::{Access, Route},
     systems,
 };
-use crate::{
-    board::{self, FeedPlace},
-    webhooks,
-};
+use crate::{board::FeedPlace, webhooks};
 use reqwest::Url;
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -56,10 +53,6 @@ pub(super) const ROUTES: &[Route] = &[
     },
 ];
 
-fn unavailable(error: &board::Error) -> Problem {
-    Problem::unavailable("the board", error)
-}
-
 /// Registers a receiver. Its secret is shown here, once.
 async fn add(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
@@ -79,8 +72,7 @@ async fn add(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let from = place(fields.text("from", 40)?)?;
     let secret = webhooks::new_secret();
     let by = call.caller.subject.as_str();
-    let receiver = gateway.board.receivers().add(url.as_str(), &secret, system.as_deref(), by, from).await;
-    let receiver = receiver.map_err(|error| unavailable(&error))?;
+    let receiver = gateway.board.receivers().add(url.as_str(), &secret, system.as_deref(), by, from).await?;
     let mut shown = json!(receiver);
     shown["secret"] = json!(secret.expose_secret());
     Ok(located(json(StatusCode::CREATED, &shown), &format!("/webhooks/{}", receiver.id)))
@@ -94,7 +86,7 @@ fn place(text: Option<String>) -> Result<Option<FeedPlace>, Problem> {
 }
 
 async fn all(gateway: &Gateway, _: &Call) -> Result<Response, Problem> {
-    let receivers = gateway.board.receivers().all().await.map_err(|error| unavailable(&error))?;
+    let receivers = gateway.board.receivers().all().await?;
     Ok(json(StatusCode::OK, &json!({ "receivers": receivers })))
 }
 
@@ -104,7 +96,7 @@ fn receiver(call: &Call) -> Result<Uuid, Problem> {
 }
 
 async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
-    if !gateway.board.receivers().remove(receiver(call)?).await.map_err(|error| unavailable(&error))? {
+    if !gateway.board.receivers().remove(receiver(call)?).await? {
         return Err(Problem::new(Code::NoSuchReceiver));
     }
     Ok(no_content())
@@ -112,12 +104,7 @@ async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 async fn deliveries(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (before, limit) = call.page()?;
-    let made = gateway
-        .board
-        .receivers()
-        .deliveries(receiver(call)?, before, limit)
-        .await
-        .map_err(|error| unavailable(&error))?;
+    let made = gateway.board.receivers().deliveries(receiver(call)?, before, limit).await?;
     let next = next(&made, limit, |delivery| delivery.delivery);
     Ok(json(StatusCode::OK, &json!({ "deliveries": made, "next": next })))
 }
@@ -127,6 +114,6 @@ async fn replay(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
     fields.only(&["from"])?;
     let from = place(fields.text("from", 40)?)?;
-    let resumed = gateway.board.receivers().resume(receiver(call)?, from).await.map_err(|error| unavailable(&error))?;
+    let resumed = gateway.board.receivers().resume(receiver(call)?, from).await?;
     Ok(json(StatusCode::OK, &resumed.ok_or_else(|| Problem::new(Code::NoSuchReceiver))?))
 }

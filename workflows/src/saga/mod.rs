@@ -372,6 +372,14 @@ impl<B: Booking> Saga<B> {
         }
     }
 
+    /// Waits until somebody says that what was booked has been given, or its time has passed: then it has been too.
+    ///
+    /// # Errors
+    /// [`Stop::CANCELLED`] when the booking was cancelled instead.
+    pub async fn wait_until_given(&mut self) -> Result<(), Stop> {
+        self.wait(|booking| booking.progress().is_completed().then_some(())).await.map(drop)
+    }
+
     /// Passes the point of no return.
     fn commit(&mut self) {
         self.undo.clear();

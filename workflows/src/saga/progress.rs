@@ -7,6 +7,7 @@ use crate::{
     money::Money,
 };
 use chrono::{DateTime, Utc};
+use iso_currency::Currency;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -172,6 +173,24 @@ impl Opening {
     #[must_use]
     pub fn workflow_id(&self) -> String {
         format!("{}/{}", self.item.system, self.booking)
+    }
+
+    /// Until what is booked begins; where it has no time of its own, within a limit.
+    #[must_use]
+    pub fn until_it_begins(&self, limit: Duration) -> Deadline {
+        self.period.map_or(Deadline::Within(limit), |period| Deadline::At(period.from()))
+    }
+
+    /// Until what is booked is over; where it has no time of its own, within a limit.
+    #[must_use]
+    pub fn until_it_is_over(&self, limit: Duration) -> Deadline {
+        self.period.map_or(Deadline::Within(limit), |period| Deadline::At(period.to()))
+    }
+
+    /// The price that was agreed. Of a booking that is recovered from nothing nobody knows it: nothing is guessed.
+    #[must_use]
+    pub fn agreed_price(&self) -> Money {
+        self.price.unwrap_or(Money::zero(Currency::KRW))
     }
 
     /// The row of this booking before anything has happened to it: version 0, which is never published.
