@@ -27,13 +27,13 @@ demo: build
 test: build
 	@tools/setup test
 	cargo test --workspace --lib --test it --no-run
-	cargo test --package holdfast-orchestrator --test it -- alone:: --test-threads=1
-	target/debug/holdfast-dev stack cargo test --package holdfast-orchestrator --test it -- faults:: --nocapture
+	cargo test --workspace --test it -- alone:: --test-threads=1
+	target/debug/holdfast-dev stack cargo test --workspace --test it -- faults:: --nocapture
 	target/debug/holdfast-dev stack cargo test --workspace --lib --test it --no-fail-fast -- --skip alone:: --skip faults::
 
 histories: build
 	HOLDFAST_RECORD=$(CURDIR)/workflows/tests/histories target/debug/holdfast-dev stack \
-		cargo test --package holdfast-orchestrator --test it -- histories::
+		cargo test --workspace --test it -- histories::
 
 verify: format lint deny doc test
 

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
-use std::net::TcpListener;
+use std::{collections::BTreeMap, net::TcpListener};
 
 /// The secrets of a stack that listens on loopback only.
 const JWT_SECRET: &str = "holdfast-development-secret-0123456789";
@@ -28,6 +28,10 @@ pub struct Addresses {
     pub catalog_url_port: u16,
     /// Health and metrics of the catalog worker.
     pub catalog_admin: u16,
+    /// Where the payment worker serves its HTTP side.
+    pub payment_http: u16,
+    /// Where the gateway finds it.
+    pub payment_url_port: u16,
     /// Health and metrics of the payment worker.
     pub payment_admin: u16,
     /// Health and metrics of the notification worker.
@@ -54,8 +58,8 @@ pub struct Addresses {
     pub temporal_metrics: u16,
     /// Where tests ask for faults; nowhere in a stack that people use.
     pub faults: Option<u16>,
-    /// How long requests wait for their effect, where a second is not enough: beside a hundred other tests.
-    pub answer_seconds: Option<u32>,
+    /// Settings that are not the usual ones.
+    pub also: BTreeMap<String, String>,
 }
 
 impl Addresses {
@@ -86,12 +90,15 @@ impl Addresses {
         let catalog_http = port("HOLDFAST_CATALOG_PORT", 8181)?;
         let fulfilment_http = port("HOLDFAST_FULFILMENT_PORT", 8182)?;
         let notification_http = port("HOLDFAST_NOTIFICATION_PORT", 8183)?;
+        let payment_http = port("HOLDFAST_PAYMENT_PORT", 8184)?;
         Ok(Self {
             http: port("HOLDFAST_PORT", 8080)?,
             admin: port("HOLDFAST_ADMIN_PORT", 8190)?,
             catalog_http,
             catalog_url_port: catalog_http,
             catalog_admin: port("HOLDFAST_CATALOG_ADMIN_PORT", 8191)?,
+            payment_http,
+            payment_url_port: payment_http,
             payment_admin: port("HOLDFAST_PAYMENT_ADMIN_PORT", 8192)?,
             notification_admin: port("HOLDFAST_NOTIFICATION_ADMIN_PORT", 8193)?,
             notification_http,
@@ -105,8 +112,15 @@ impl Addresses {
             temporal_ui: port("HOLDFAST_TEMPORAL_UI_PORT", 8233)?,
             temporal_metrics: port("HOLDFAST_TEMPORAL_METRICS_PORT", 8234)?,
             faults: None,
-            answer_seconds: None,
+            also: BTreeMap::new(),
         })
+    }
+
+    /// The same, with one setting that is not the usual one.
+    #[must_use]
+    pub fn with(mut self, setting: &str, value: &str) -> Self {
+        self.also.insert(setting.to_owned(), value.to_owned());
+        self
     }
 
     /// Ports nobody uses.
@@ -115,17 +129,22 @@ impl Addresses {
     /// When the machine has none left.
     pub fn free() -> anyhow::Result<Self> {
         // Held until all are chosen, so that no two are the same.
-        let taken: Vec<TcpListener> =
-            (0..15).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>().context("no free port")?;
-        let mut ports = taken.iter().map(|listener| listener.local_addr().map(|address| address.port()));
-        let mut port = || ports.next().context("no free port")?.context("no free port");
-        let (catalog_http, fulfilment_http, notification_http) = (port()?, port()?, port()?);
+        let mut taken = Vec::new();
+        let mut port = || {
+            let listener = free_listener()?;
+            let port = listener.local_addr()?.port();
+            taken.push(listener);
+            anyhow::Ok(port)
+        };
+        let (catalog_http, fulfilment_http, notification_http, payment_http) = (port()?, port()?, port()?, port()?);
         Ok(Self {
             http: port()?,
             admin: port()?,
             catalog_http,
             catalog_url_port: catalog_http,
             catalog_admin: port()?,
+            payment_http,
+            payment_url_port: payment_http,
             payment_admin: port()?,
             notification_admin: port()?,
             notification_http,
@@ -139,7 +158,7 @@ impl Addresses {
             temporal_ui: port()?,
             temporal_metrics: port()?,
             faults: Some(port()?),
-            answer_seconds: None,
+            also: BTreeMap::new(),
         })
     }
 
@@ -152,24 +171,25 @@ impl Addresses {
             catalog_url_port: self.catalog_url_port,
             notification_url_port: self.notification_url_port,
             fulfilment_url_port: self.fulfilment_url_port,
+            payment_url_port: self.payment_url_port,
             simulator: self.simulator,
             postgres: self.postgres,
             temporal: self.temporal,
             temporal_ui: self.temporal_ui,
             temporal_metrics: self.temporal_metrics,
+            also: self.also.clone(),
             ..Self::free()?
         })
     }
 
     /// The settings of every process of Holdfast in this stack.
     #[must_use]
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
+    pub fn environment(&self) -> BTreeMap<String, String> {
         let local = |port: u16| format!("127.0.0.1:{port}");
         let database = |role: &str| {
             format!("postgres://{role}:{}@127.0.0.1:{}/holdfast", crate::postgres::PASSWORD, self.postgres)
         };
-        let answer = self.answer_seconds.map(|seconds| ("HOLDFAST_ANSWER_SECONDS", seconds.to_string()));
-        let mut settings = vec![
+        let settings = [
             ("HOLDFAST_HTTP", local(self.http)),
             ("HOLDFAST_ADMIN", local(self.admin)),
             ("HOLDFAST_BOARD_DATABASE_URL", database("board")),
@@ -179,6 +199,8 @@ impl Addresses {
             ("HOLDFAST_CATALOG_HTTP", local(self.catalog_http)),
             ("HOLDFAST_CATALOG_ADMIN", local(self.catalog_admin)),
             ("HOLDFAST_CATALOG_DATABASE_URL", database("catalog")),
+            ("HOLDFAST_PAYMENT_URL", format!("http://{}", local(self.payment_url_port))),
+            ("HOLDFAST_PAYMENT_HTTP", local(self.payment_http)),
             ("HOLDFAST_PAYMENT_ADMIN", local(self.payment_admin)),
             ("HOLDFAST_PAYMENT_DATABASE_URL", database("payment")),
             ("HOLDFAST_PAYMENT_PROVIDER_URL", format!("http://{}", local(self.simulator))),
@@ -195,9 +217,16 @@ impl Addresses {
             ("TEMPORAL_ADDRESS", local(self.temporal)),
             ("TEMPORAL_NAMESPACE", NAMESPACE.to_owned()),
         ];
-        settings.extend(answer);
-        settings
+        let usual = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
+        usual.chain(self.also.clone()).collect()
     }
+}
+
+/// Listens on a port that the system gives to no outgoing connection: one that was only chosen would not be free for long.
+fn free_listener() -> anyhow::Result<TcpListener> {
+    let tries = std::iter::repeat_with(|| rand::random_range(15_000..32_000_u16)).take(1000);
+    let free = tries.map(|port| TcpListener::bind(("127.0.0.1", port))).find_map(Result::ok);
+    free.context("no free port")
 }
 
 impl Port {

@@ -146,8 +146,13 @@ Or watch two whole rentals: make demo.  Ctrl-C ends everything.",
 
 async fn with_stack(command: &[String]) -> anyhow::Result<ExitCode> {
     let state = std::env::temp_dir().join(format!("holdfast-{}", std::process::id()));
-    // A hundred tests at once on a small machine: a second is not what is measured there.
-    let addresses = Addresses { answer_seconds: Some(3), ..Addresses::free()? };
+    // A hundred tests at once on a small machine: a second is not what is measured there, one test's broken provider is not
+    // to be another's, and nobody is to wait for their turn.
+    let addresses = Addresses::free()?
+        .with("HOLDFAST_ANSWER_SECONDS", "3")
+        .with("HOLDFAST_PROVIDER_BREAKER_FAILURES", "1000")
+        .with("HOLDFAST_PROVIDER_CALLS_PER_SECOND_MAX", "10000")
+        .with("HOLDFAST_REQUESTS_PER_SECOND_MAX", "10000");
     let mut stack = Stack::start(&state, addresses, Part::TOGETHER, |part| say(&format!("  starting: {part}"))).await?;
     let mut child = tokio::process::Command::new(&command[0])
         .args(&command[1..])

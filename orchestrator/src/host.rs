@@ -154,7 +154,7 @@ pub async fn run(
     tokio::try_join!(
         async {
             let outcome = worker.run().await;
-            // A dead host takes its process down: the platform starts it again.
+            // Nothing is left to wait for.
             stop.cancel();
             outcome.map_err(anyhow::Error::from)
         },

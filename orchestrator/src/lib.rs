@@ -64,14 +64,28 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let listener = admin::bind(settings.gateway.http).await?;
     let readiness = Readiness::default();
 
-    let health = admin::serve(settings.admin, readiness.clone(), Some(temporal.metrics), stop.clone());
+    // The sagas go on until the last request has its answer: it may be theirs.
+    let (answered, ready) = (CancellationToken::new(), readiness.clone());
+    let health = admin::serve(settings.admin, readiness.clone(), Some(temporal.metrics), answered.clone());
     // On a task of its own: the sagas' futures stay on this one, and must not wait for HTTP.
     let http = tokio::spawn(gateway::serve(gateway, listener));
     tokio::try_join!(
         async {
-            host::run(&temporal, board, &settings.gateway.limits, readiness, stop).await.context("the sagas' host")
+            let ran = host::run(&temporal, board, &settings.gateway.limits, readiness, answered.clone()).await;
+            // A dead host takes its process down: the platform starts it again.
+            stop.cancel();
+            ran.context("the sagas' host")
         },
-        async { http.await.context("the gateway") },
+        async {
+            stop.cancelled().await;
+            ready.set(false);
+            Ok(())
+        },
+        async {
+            let served = http.await;
+            answered.cancel();
+            served.context("the gateway")
+        },
         async { health.await.context("the admin port") },
     )?;
     Ok(())

@@ -64,7 +64,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             Board::migrate(&settings::database("HOLDFAST_BOARD_DATABASE_URL")?).await
         }
         Command::Token { subject, roles, hours } => {
-            let auth = Auth::new(&auth::Settings::read()?);
+            let auth = Auth::new(&auth::Settings::read()?)?;
             let lifetime = Duration::from_secs(u64::from(hours) * 3600);
             say(&auth.token(&Caller { subject, roles }, lifetime)?);
             Ok(())

@@ -1,6 +1,7 @@
 //! The admin port of a process: is it alive, is it ready, what does it count.
 
-use prometheus::{Encoder, IntGaugeVec, Opts, TextEncoder};
+use crate::metrics::gauge;
+use prometheus::{Encoder, TextEncoder};
 use std::{
     net::SocketAddr,
     sync::{
@@ -73,10 +74,8 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener
 
 /// Which build this is.
 static BUILD: LazyLock<()> = LazyLock::new(|| {
-    let options = Opts::new("holdfast_build_info", "Always 1; the label says which version this is.");
-    let build = IntGaugeVec::new(options, &["version"]).expect("a valid gauge");
+    let build = gauge("holdfast_build_info", "Always 1; the label says which version this is.", &["version"]);
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-    prometheus::register(Box::new(build)).expect("each metric is made once");
 });
 
 fn own_metrics() -> String {

@@ -2,6 +2,7 @@
 //! end. Nothing here knows a booking.
 
 pub mod admin;
+pub mod breaker;
 pub mod logs;
 pub mod metrics;
 pub mod postgres;

@@ -3,7 +3,7 @@
 //! Names start with `holdfast_`; counters end in `_total`, times in `_seconds`. Labels are bounded: a system, a stage, an
 //! outcome, a route; never an id.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, core::Collector};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, core::Collector};
 
 /// From a quick answer to a slow provider.
 pub const QUICK: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -18,6 +18,15 @@ pub const PATIENT: &[f64] =
 #[must_use]
 pub fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     register(IntCounterVec::new(Opts::new(name, help), labels).expect("a valid counter"))
+}
+
+/// A level by labels.
+///
+/// # Panics
+/// When the name is taken or wrong: a mistake in our code, seen at the first use.
+#[must_use]
+pub fn gauge(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(IntGaugeVec::new(Opts::new(name, help), labels).expect("a valid gauge"))
 }
 
 /// A distribution of times by labels.

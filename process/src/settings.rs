@@ -82,11 +82,41 @@ pub fn seconds_or(name: &'static str, default: Duration) -> Result<Duration, Err
 /// # Errors
 /// [`Error`] when it is missing or too short.
 pub fn secret(name: &'static str, expected: &'static str, length_min: usize) -> Result<SecretString, Error> {
-    let secret: String = required(name, expected)?;
-    if secret.len() < length_min {
-        return Err(Error::Invalid { name, expected, why: format!("it is shorter than {length_min} bytes") });
+    optional_secret(name, expected, length_min)?.ok_or(Error::Missing { name, expected })
+}
+
+/// Reads a secret of at least `length_min` bytes that may be absent: from the variable, or from the file that the variable
+/// with `_FILE` behind its name leads to.
+///
+/// # Errors
+/// [`Error`] when it is too short, or its file cannot be read.
+pub fn optional_secret(
+    name: &'static str,
+    expected: &'static str,
+    length_min: usize,
+) -> Result<Option<SecretString>, Error> {
+    match text(name, expected)? {
+        Some(secret) if secret.len() < length_min => {
+            Err(Error::Invalid { name, expected, why: format!("it is shorter than {length_min} bytes") })
+        }
+        secret => Ok(secret.map(SecretString::from)),
     }
-    Ok(secret.into())
+}
+
+/// What a variable holds, or the file that its namesake with `_FILE` leads to.
+fn text(name: &'static str, expected: &'static str) -> Result<Option<String>, Error> {
+    let file: Option<String> = match std::env::var(format!("{name}_FILE")) {
+        Ok(path) if !path.trim().is_empty() => Some(path),
+        _ => None,
+    };
+    match (optional::<String>(name, expected)?, file) {
+        (Some(_), Some(_)) => Err(Error::Invalid { name, expected, why: format!("{name}_FILE is set as well") }),
+        (value, None) => Ok(value),
+        (None, Some(path)) => match std::fs::read_to_string(path.trim()) {
+            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+            Err(error) => Err(Error::Invalid { name, expected, why: format!("the file of {name}_FILE: {error}") }),
+        },
+    }
 }
 
 /// Reads where a process has its tables.
@@ -95,7 +125,7 @@ pub fn secret(name: &'static str, expected: &'static str, length_min: usize) -> 
 /// [`Error`] when it is missing or no URL of a Postgres database.
 pub fn database(name: &'static str) -> Result<SecretString, Error> {
     let expected = "postgres://user:password@host/database";
-    let url: String = required(name, expected)?;
+    let url = text(name, expected)?.ok_or(Error::Missing { name, expected })?;
     // What the parser says may quote the password.
     let parsed = url.parse::<tokio_postgres::Config>().ok().filter(|config| !config.get_hosts().is_empty());
     parsed.ok_or_else(|| Error::Invalid { name, expected, why: "it is no database URL".to_owned() })?;

@@ -102,11 +102,7 @@ async fn run() {
 impl Bench {
     async fn new(stack: Stack) -> Self {
         let settings: HashMap<_, _> = stack.addresses.environment().into_iter().collect();
-        let auth = Auth::new(&auth::Settings {
-            secret: settings["HOLDFAST_JWT_SECRET"].clone().into(),
-            issuer: "holdfast".to_owned(),
-            audience: "holdfast".to_owned(),
-        });
+        let auth = Auth::new(&auth::Settings::for_development(settings["HOLDFAST_JWT_SECRET"].clone().into())).unwrap();
         let token = |subject: &str, role| {
             let caller = Caller { subject: subject.parse().unwrap(), roles: vec![role] };
             auth.token(&caller, Duration::from_hours(1)).unwrap()

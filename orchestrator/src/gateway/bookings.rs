@@ -3,7 +3,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, json},
+    call::{Call, json, versioned},
     desk,
     problem::Problem,
     routes::{Access, Route},
@@ -97,7 +97,7 @@ async fn show(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let timeline = gateway.board.timeline(row.booking).await?;
     let mut booking = uniform(&row);
     booking["timeline"] = json!(timeline);
-    Ok(json(StatusCode::OK, &booking))
+    Ok(versioned(&row, json(StatusCode::OK, &booking)))
 }
 
 /// Changes as they are published, oldest first, for whoever may see them.

@@ -13,7 +13,7 @@ use warp::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     reply::Response,
 };
-use workflows::booking::BookingId;
+use workflows::booking::{BookingId, Row};
 
 /// The longest wait that can be asked for with `Prefer: wait=`.
 pub const WAIT_SECONDS_MAX: u64 = 30;
@@ -125,6 +125,30 @@ impl Call {
         self.answer_by.max(self.arrived + self.wait().unwrap_or_default())
     }
 
+    /// The version of a booking that the caller knows of (`?version=`).
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] when it is no number.
+    pub fn version(&self) -> Result<Option<i32>, Problem> {
+        let read = |text: &String| text.parse().map_err(|_| Problem::field("version", "the version of a booking"));
+        self.query.get("version").map(read).transpose()
+    }
+
+    /// The only version of a booking that the caller wants to move (`If-Match`).
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] when it is no entity tag of ours.
+    pub fn if_match(&self) -> Result<Option<i32>, Problem> {
+        let Some(tag) = self.headers.get(header::IF_MATCH) else { return Ok(None) };
+        let tag = tag.to_str().unwrap_or_default().trim();
+        let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).and_then(|tag| tag.parse().ok());
+        match version {
+            _ if tag == "*" => Ok(None),
+            Some(version) => Ok(Some(version)),
+            None => Err(Problem::field("If-Match", "the ETag of a booking, such as \"3\"")),
+        }
+    }
+
     /// The length of a page, and where it begins.
     ///
     /// # Errors
@@ -180,6 +204,19 @@ impl Fields {
             Problem::field(field, &expected)
         };
         number.filter(|number| range.contains(number)).ok_or_else(wrong).map(Some)
+    }
+
+    /// Yes or no, sent as a boolean or as its word.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] when it is something else.
+    pub fn flag(&self, field: &str) -> Result<Option<bool>, Problem> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(Value::String(word)) if word == "true" || word == "false" => Ok(Some(word == "true")),
+            Some(_) => Err(Problem::field(field, "true or false")),
+        }
     }
 
     /// A list of 1 to `length_max` ids of bookings.
@@ -241,12 +278,46 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
+/// A booking, with its version as the entity tag.
+#[must_use]
+pub fn versioned(row: &Row, mut response: Response) -> Response {
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", row.version)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// The answer, or only that nothing has changed, where the caller has it already (`If-None-Match`).
+#[must_use]
+pub fn unless_known(headers: &HeaderMap, response: Response) -> Response {
+    let known = |tag: &HeaderValue| {
+        let listed = headers.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok()).unwrap_or_default();
+        listed.split(',').any(|one| one.trim().trim_start_matches("W/").as_bytes() == tag.as_bytes())
+    };
+    match response.headers().get(header::ETAG).cloned() {
+        Some(tag) if response.status() == StatusCode::OK && known(&tag) => {
+            without_body(&response, StatusCode::NOT_MODIFIED)
+        }
+        _ => response,
+    }
+}
+
 /// An answer that says no more than that it is done.
 #[must_use]
 pub fn no_content() -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
+}
+
+/// An answer with another status, and nothing but its headers.
+#[must_use]
+pub fn without_body(response: &Response, status: StatusCode) -> Response {
+    let mut bare = no_content();
+    *bare.status_mut() = status;
+    *bare.headers_mut() = response.headers().clone();
+    bare.headers_mut().remove(header::CONTENT_TYPE);
+    bare
 }
 
 /// Where the next page begins, when this one is full: after its last.

@@ -138,7 +138,7 @@ const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/cinema/messages",
         access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { gateway.messages(&call, NAME).await }),
+        serve: |gateway, call| Box::pin(async move { gateway.messages(&call, NAME, None).await }),
     },
 ];
 
@@ -378,5 +378,6 @@ fn payment(row: &Row) -> Value {
         "status": payment_status(row),
         "paidDate": time(row, Stage::Reserved.as_str()),
         "refundedDate": time(row, "refunded"),
+        "version": row.version,
     })
 }

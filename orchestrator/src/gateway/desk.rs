@@ -2,7 +2,7 @@
 
 use super::{
     Gateway,
-    call::{Call, Fields, json, located, no_content},
+    call::{Call, Fields, json, located, no_content, versioned},
     problem::{Code, Problem},
     start::{Begun, Wanted},
     systems::{self, System},
@@ -24,6 +24,11 @@ use workflows::{
 /// How a row is shown.
 pub(super) type Show = fn(&Row) -> Value;
 
+/// A row as its system shows it, with its version.
+pub(super) fn shown(status: StatusCode, row: &Row, show: Show) -> Response {
+    versioned(row, json(status, &show(row)))
+}
+
 /// Reads what a customer asks for, and takes it. A repeat under a key is answered as the first time, also when what was asked
 /// for could not be asked for any more: its days are over, its item is gone.
 pub(super) async fn order(
@@ -37,7 +42,7 @@ pub(super) async fn order(
     match (system.read)(gateway, call, fields).await {
         Ok(wanted) => take(gateway, call, wanted, path, show).await,
         Err(problem) => match gateway.begun_under_key(call, system.name, &fields.canonical()).await? {
-            Some(row) => Ok(located(json(StatusCode::CREATED, &show(&row)), &format!("{path}/{}", row.booking))),
+            Some(row) => Ok(located(shown(StatusCode::CREATED, &row, show), &format!("{path}/{}", row.booking))),
             None => Err(problem),
         },
     }
@@ -48,7 +53,7 @@ async fn take(gateway: &Gateway, call: &Call, wanted: Wanted, path: &str, show: 
     match gateway.begin(call, &wanted).await? {
         Begun::Pending(row) => {
             let location = format!("{path}/{}", row.booking);
-            Ok(located(json(StatusCode::ACCEPTED, &show(&row)), &location))
+            Ok(located(shown(StatusCode::ACCEPTED, &row, show), &location))
         }
         Begun::Known(row) if !wanted.accepted(&row) => Err(turned_back(&row, &wanted)),
         Begun::Known(row) => {
@@ -61,7 +66,7 @@ async fn take(gateway: &Gateway, call: &Call, wanted: Wanted, path: &str, show: 
                     return Err(turned_back(&row, &wanted));
                 }
             }
-            Ok(located(json(StatusCode::CREATED, &show(&row)), &format!("{path}/{}", row.booking)))
+            Ok(located(shown(StatusCode::CREATED, &row, show), &format!("{path}/{}", row.booking)))
         }
     }
 }
@@ -113,7 +118,7 @@ pub(super) async fn list_where(
 /// One of a system's bookings that the caller may see.
 pub(super) async fn one(gateway: &Gateway, call: &Call, system: &str, show: Show) -> Result<Response, Problem> {
     let row = gateway.booking(call, call.booking(0)?, Some(system)).await?;
-    Ok(json(StatusCode::OK, &show(&row)))
+    Ok(shown(StatusCode::OK, &row, show))
 }
 
 /// The caller's own booking, whatever else their roles show them.
@@ -145,7 +150,7 @@ pub(super) async fn say<M: Serialize + DeserializeOwned + Send + 'static>(
     show: Show,
 ) -> Result<Response, Problem> {
     let message = Message::at(row, update, update, body)?;
-    gateway.tell(call, row, message, effect, |row| json(StatusCode::OK, &show(row))).await
+    gateway.tell(call, row, message, effect, |row| shown(StatusCode::OK, row, show)).await
 }
 
 pub(super) fn said(call: &Call) -> Said {

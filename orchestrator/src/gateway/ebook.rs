@@ -6,7 +6,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, Fields, json, located, needed, next},
+    call::{Call, Fields, json, located, needed, next, versioned},
     catalogue::{Change, Item, Known, NewItem},
     desk::{self, Paid, ended_because, reached, time},
     problem::{Code, Problem},
@@ -220,7 +220,8 @@ async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Re
     };
     let body = Verdict { by: call.caller.subject.clone(), decision };
     let message = Message { update: "decide", what: what.into(), body };
-    let told = gateway.tell(call, &row, message, effect, |row| json(StatusCode::OK, &book_of(row, call))).await;
+    let show = |row: &Row| versioned(row, json(StatusCode::OK, &book_of(row, call)));
+    let told = gateway.tell(call, &row, message, effect, show).await;
     match told {
         // Its saga has ended and answers nobody any more; the board knows whether that was for the other decision.
         Err(problem) if problem.code == Code::TooLate => {
@@ -368,6 +369,7 @@ fn payment(row: &Row) -> Value {
         "status": payment_status(row),
         "paidDate": time(row, Stage::Paid.as_str()),
         "refundedDate": row.times.get("refunded"),
+        "version": row.version,
     })
 }
 

@@ -6,7 +6,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, Fields, json, located, needed},
+    call::{Call, Fields, located, needed},
     desk::{self, Paid, reached, stands, time},
     problem::{Code, Problem},
     routes::{Access, Route},
@@ -161,7 +161,7 @@ fn named(call: &Call) -> &str {
 
 async fn one(gateway: &Gateway, call: &Call, show: desk::Show) -> Result<Response, Problem> {
     let row = found(gateway, call, named(call)).await?;
-    Ok(json(StatusCode::OK, &show(&row)))
+    Ok(desk::shown(StatusCode::OK, &row, show))
 }
 
 async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -288,6 +288,7 @@ fn payment(row: &Row) -> Value {
         },
         "paidDate": time(row, Stage::Listed.as_str()),
         "refundedDate": time(row, "refunded"),
+        "version": row.version,
     })
 }
 

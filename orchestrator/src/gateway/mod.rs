@@ -12,13 +12,16 @@ mod cinema;
 mod desk;
 mod ebook;
 mod inbox;
+mod limits;
 mod matching;
 mod parcel;
 mod people;
 pub mod problem;
+mod provider;
 mod resort;
 mod routes;
 mod salon;
+mod server;
 mod start;
 mod story;
 mod stuck;
@@ -29,22 +32,22 @@ mod when;
 mod worker;
 mod workers;
 
+pub use limits::Rate;
 pub use routes::{Access, Route, routes};
+pub use server::Settings as Connections;
 
 use crate::{board::Board, metrics::REQUESTS};
-use auth::Auth;
+use auth::{Auth, Caller};
 use bytes::{Buf, Bytes, BytesMut};
 use call::Call;
 use catalogue::Catalogue;
 use chrono_tz::Tz;
 use futures::{Stream, StreamExt};
+use limits::Rates;
 use problem::{Code, Problem};
 use secrecy::SecretString;
 use start::Turns;
-use std::{
-    collections::BTreeMap, convert::Infallible, net::SocketAddr, num::NonZeroUsize, ops::RangeInclusive, sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, num::NonZeroUsize, ops::RangeInclusive, sync::Arc, time::Duration};
 use temporalio_client::Client;
 use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +62,8 @@ use workflows::saga::Limits;
 /// The largest body, and how long it may take to arrive.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 const REQUESTS_MAX: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
+const PATH_BYTES_MAX: usize = 2048;
+const QUERY_BYTES_MAX: usize = 4096;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
@@ -74,6 +79,8 @@ pub struct Settings {
     pub notification_url: reqwest::Url,
     /// `HOLDFAST_FULFILMENT_URL`: the fulfilment worker's HTTP side.
     pub fulfilment_url: reqwest::Url,
+    /// `HOLDFAST_PAYMENT_URL`: the payment worker's HTTP side.
+    pub payment_url: reqwest::Url,
     /// `HOLDFAST_TIME_ZONE`: in which days and times are read, where a resort has no zone of its own.
     pub zone: Tz,
     /// `HOLDFAST_BID_MINOR_MIN` and `HOLDFAST_BID_MINOR_MAX`: what a student may offer a teacher.
@@ -86,6 +93,10 @@ pub struct Settings {
     pub requests_in_flight_max: NonZeroUsize,
     /// `HOLDFAST_ANSWER_SECONDS`: nobody waits longer for an answer, unless they ask to.
     pub answer_within: Duration,
+    /// How often a caller may ask.
+    pub rate: Rate,
+    /// How connections are taken, and how they end.
+    pub connections: Connections,
     /// The limits new bookings are given.
     pub limits: Limits,
 }
@@ -98,12 +109,17 @@ impl Settings {
     pub fn read() -> Result<Self, process::settings::Error> {
         use process::settings::{or, required_or, seconds_or, secret};
         let limits = Limits::default();
+        let (rate, connections) = (Rate::default(), Connections::default());
+        let http = or("HOLDFAST_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8080)))?;
+        let auth = auth::Settings::read()?;
+        auth.fit(http)?;
         Ok(Self {
-            http: or("HOLDFAST_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
-            auth: auth::Settings::read()?,
+            http,
+            auth,
             catalog_url: required_or("HOLDFAST_CATALOG_URL", "a URL", "http://127.0.0.1:8181")?,
             notification_url: required_or("HOLDFAST_NOTIFICATION_URL", "a URL", "http://127.0.0.1:8183")?,
             fulfilment_url: required_or("HOLDFAST_FULFILMENT_URL", "a URL", "http://127.0.0.1:8182")?,
+            payment_url: required_or("HOLDFAST_PAYMENT_URL", "a URL", "http://127.0.0.1:8184")?,
             zone: or("HOLDFAST_TIME_ZONE", "a time zone such as Asia/Seoul", chrono_tz::Asia::Seoul)?,
             bids: or("HOLDFAST_BID_MINOR_MIN", "a number", 1_000)?
                 ..=or("HOLDFAST_BID_MINOR_MAX", "a number", 10_000_000)?,
@@ -111,6 +127,15 @@ impl Settings {
             service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
             requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number from 1", REQUESTS_MAX)?,
             answer_within: seconds_or("HOLDFAST_ANSWER_SECONDS", ANSWER_WITHIN)?,
+            rate: Rate {
+                per_second: or("HOLDFAST_REQUESTS_PER_SECOND_MAX", "a number from 1", rate.per_second)?,
+                burst: or("HOLDFAST_REQUESTS_BURST_MAX", "a number from 1", rate.burst)?,
+            },
+            connections: Connections {
+                connections_max: or("HOLDFAST_CONNECTIONS_MAX", "a number from 1", connections.connections_max)?,
+                drain_lead: seconds_or("HOLDFAST_DRAIN_LEAD_SECONDS", connections.drain_lead)?,
+                drain: seconds_or("HOLDFAST_DRAIN_SECONDS", connections.drain)?,
+            },
             limits: Limits {
                 step: seconds_or("HOLDFAST_STEP_LIMIT_SECONDS", limits.step)?,
                 decision: seconds_or("HOLDFAST_DECISION_LIMIT_SECONDS", limits.decision)?,
@@ -133,6 +158,7 @@ pub struct Gateway {
     catalogue: Catalogue,
     notification: Worker,
     fulfilment: Worker,
+    payment: Worker,
     zone: Tz,
     bids: RangeInclusive<i64>,
     parcel_price_minor: i64,
@@ -140,6 +166,8 @@ pub struct Gateway {
     limits: Limits,
     turns: Turns,
     in_flight: Semaphore,
+    rates: Rates,
+    connections: Connections,
     stop: CancellationToken,
 }
 
@@ -152,10 +180,11 @@ impl Gateway {
         Ok(Self {
             temporal,
             board,
-            auth: Auth::new(&settings.auth),
+            auth: Auth::new(&settings.auth)?,
             catalogue: Catalogue::new(settings.catalog_url.as_str(), &settings.service_secret)?,
             notification: Worker::new("the messages", settings.notification_url.as_str(), &settings.service_secret)?,
             fulfilment: Worker::new("vouchers and points", settings.fulfilment_url.as_str(), &settings.service_secret)?,
+            payment: Worker::new("the payment worker", settings.payment_url.as_str(), &settings.service_secret)?,
             zone: settings.zone,
             bids: settings.bids.clone(),
             parcel_price_minor: settings.parcel_price_minor,
@@ -163,6 +192,8 @@ impl Gateway {
             limits: settings.limits.clone(),
             turns: Turns::default(),
             in_flight: Semaphore::new(settings.requests_in_flight_max.get()),
+            rates: Rates::new(settings.rate),
+            connections: settings.connections,
             stop,
         })
     }
@@ -170,34 +201,37 @@ impl Gateway {
 
 /// Serves until told to stop, then finishes what runs.
 pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
-    let stop = gateway.stop.clone();
-    let query = warp::query::<Query>().map(Some).or_else(|_| async { Ok::<_, Infallible>((None,)) });
+    let (connections, stop) = (gateway.connections, gateway.stop.clone());
+    let query = warp::query::raw().map(Some).or_else(|_| async { Ok::<_, Infallible>((None,)) });
     let everything = warp::method()
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::body::stream())
-        .then(move |method: Method, path: warp::path::FullPath, query, headers, body| {
+        .then(move |method: Method, path: warp::path::FullPath, query: Option<String>, headers, body| {
             let gateway = gateway.clone();
-            async move { answer(&gateway, &method, path.as_str(), query, headers, body).await }
+            async move { answer(&gateway, &method, path.as_str(), &query.unwrap_or_default(), headers, body).await }
         });
-    warp::serve(everything).incoming(listener).graceful(async move { stop.cancelled().await }).run().await;
+    server::serve(listener, connections, everything.boxed(), stop).await;
 }
 
 async fn answer(
     gateway: &Arc<Gateway>,
     method: &Method,
     path: &str,
-    query: Option<Query>,
+    query: &str,
     headers: HeaderMap,
-    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
 ) -> Response {
     let arrived = Instant::now();
+    if path.len() > PATH_BYTES_MAX || query.len() > QUERY_BYTES_MAX {
+        return Problem::new(Code::PathTooLong).into_response();
+    }
     let (route, parameters) = match routes::find(method, path) {
         Ok(found) => found,
         Err(problem) => return problem.into_response(),
     };
-    let request = Request { route, parameters, query, headers, arrived };
+    let request = Request { route, parameters, query: query.to_owned(), headers, arrived };
     let response = serve_route(gateway, request, body).await.unwrap_or_else(Problem::into_response);
     let status = response.status();
     let labels = [route.method.as_str(), route.path, status.as_str()];
@@ -205,13 +239,11 @@ async fn answer(
     response
 }
 
-type Query = BTreeMap<String, String>;
-
 /// A request that has found its route.
 struct Request {
     route: &'static Route,
     parameters: Vec<String>,
-    query: Option<Query>,
+    query: String,
     headers: HeaderMap,
     arrived: Instant,
 }
@@ -219,19 +251,36 @@ struct Request {
 async fn serve_route(
     gateway: &Arc<Gateway>,
     request: Request,
-    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
+) -> Result<Response, Problem> {
+    let authorization = request.headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
+    let caller = gateway.auth.caller(authorization).await?;
+    let left = gateway.rates.count(&caller.subject)?;
+    let response = serve_caller(gateway, caller, request, body).await.unwrap_or_else(Problem::into_response);
+    Ok(left.say(response))
+}
+
+async fn serve_caller(
+    gateway: &Arc<Gateway>,
+    caller: Caller,
+    request: Request,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
 ) -> Result<Response, Problem> {
     let Request { route, parameters, query, headers, arrived } = request;
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
-    let caller = gateway.auth.caller(authorization)?;
     route.access.admit(&caller)?;
     let body = tokio::time::timeout(BODY_WITHIN, read(body)).await.map_err(|_| Problem::new(Code::SlowBody))??;
     // After the body: whoever sends slowly takes nobody's place.
     let _place = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
-    let query = query.ok_or_else(|| Problem::field("query", "name=value pairs, percent-encoded"))?;
+    let query =
+        serde_urlencoded::from_str(&query).map_err(|_| Problem::field("query", "name=value pairs, percent-encoded"))?;
     let answer_by = arrived + gateway.answer_within;
     let call = Call { caller, parameters, query, headers, body, arrived, answer_by };
-    (route.serve)(gateway.clone(), call).await
+    let known = (route.method == Method::GET).then(|| call.headers.clone());
+    let response = (route.serve)(gateway.clone(), call).await?;
+    Ok(match known {
+        Some(known) => call::unless_known(&known, response),
+        None => response,
+    })
 }
 
 async fn read(body: impl Stream<Item = Result<impl Buf, warp::Error>>) -> Result<Bytes, Problem> {

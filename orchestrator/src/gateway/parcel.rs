@@ -217,6 +217,7 @@ fn payment(row: &Row) -> Value {
         },
         "paidDate": time(row, Stage::Paid.as_str()),
         "refundedDate": time(row, "refunded"),
+        "version": row.version,
     })
 }
 

@@ -108,13 +108,21 @@ codes! {
     CountDiffers = "count_differs", CONFLICT, "There are more or fewer bookings than expected. Nothing was done.";
     /// The booking was turned back before it was accepted.
     TurnedBack = "turned_back", CONFLICT, "The booking was turned back.";
+    /// The row has another version.
+    VersionDiffers = "version_differs", PRECONDITION_FAILED, "The booking has moved on: it has another version now.";
     /// The body is too large.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large.";
+    /// The path or the query is too long.
+    PathTooLong = "path_too_long", URI_TOO_LONG, "The path or the query is too long.";
     /// The body is not JSON.
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be application/json.";
     /// The idempotency key was used for another body.
     IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY,
         "This idempotency key was used for another request.";
+    /// The caller sends too many requests.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, "You send more requests than you may. This one was not looked at.";
+    /// The board does not show that version.
+    VersionNotReached = "version_not_reached", SERVICE_UNAVAILABLE, "The booking has not reached that version in time.";
     /// Too many requests are in flight.
     TooBusy = "too_busy", SERVICE_UNAVAILABLE, "Too many requests are in flight. Nothing was done.";
     /// A part that is needed does not answer.
@@ -193,6 +201,7 @@ impl Problem {
     /// Adds a header to the answer.
     #[must_use]
     pub fn header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
         self.headers.push((name, value.into()));
         self
     }

@@ -435,6 +435,7 @@ fn payment(row: &Row) -> Value {
         "reservStatus": payment_status(row),
         "paidDate": time(row, Stage::Paid.as_str()),
         "refundedDate": time(row, "refunded"),
+        "version": row.version,
     })
 }
 
@@ -446,6 +447,7 @@ fn voucher_of(row: &Row) -> Value {
         "issuedDate": time(row, Stage::Issued.as_str()),
         "sentDate": time(row, Stage::Sent.as_str()),
         "canceledDate": time(row, "voucher_disabled"),
+        "version": row.version,
     })
 }
 

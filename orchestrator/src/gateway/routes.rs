@@ -7,7 +7,7 @@ use super::{
     call::Call,
     inbox, people,
     problem::{Code, Problem},
-    story, stuck,
+    provider, story, stuck,
     systems::SYSTEMS,
     webhooks,
 };
@@ -55,9 +55,17 @@ pub struct Route {
 pub fn routes() -> impl Iterator<Item = &'static Route> {
     let systems = SYSTEMS.iter().flat_map(|system| system.routes);
     systems.chain(
-        [bookings::ROUTES, inbox::ROUTES, story::ROUTES, stuck::ROUTES, webhooks::ROUTES, people::ROUTES]
-            .into_iter()
-            .flatten(),
+        [
+            bookings::ROUTES,
+            inbox::ROUTES,
+            story::ROUTES,
+            stuck::ROUTES,
+            provider::ROUTES,
+            webhooks::ROUTES,
+            people::ROUTES,
+        ]
+        .into_iter()
+        .flatten(),
     )
 }
 

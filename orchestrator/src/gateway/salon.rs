@@ -5,7 +5,7 @@
 use super::{
     Gateway,
     auth::Role,
-    call::{Call, Fields, json, located, needed, next, no_content},
+    call::{Call, Fields, json, located, needed, next, without_body},
     catalogue::{Item, NewItem},
     desk::{self, ended_because, reached, stands, time},
     problem::{Code, Problem},
@@ -120,7 +120,7 @@ const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/salon/messages",
         access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { gateway.messages(&call, NAME).await }),
+        serve: |gateway, call| Box::pin(async move { gateway.messages(&call, NAME, None).await }),
     },
 ];
 
@@ -175,7 +175,7 @@ fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a
 async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let row = desk::own(gateway, call, NAME).await?;
     let told = desk::cancel(gateway, call, &row, reservation).await?;
-    Ok(if told.status() == StatusCode::OK { no_content() } else { told })
+    Ok(if told.status() == StatusCode::OK { without_body(&told, StatusCode::NO_CONTENT) } else { told })
 }
 
 // The shop.
@@ -294,5 +294,6 @@ fn status_view(row: &Row) -> Value {
         "stylist": row.item_name,
         "time": row.details.get("time"),
         "begins": row.period.map(Period::from),
+        "version": row.version,
     })
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::board::{Change, Intervention, Interventions};
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::timeout;
 use warp::{
@@ -26,12 +26,40 @@ use workflows::{
 const SAGA_WITHIN: Duration = Duration::from_millis(400);
 const INTERVENTIONS_MAX: i64 = 100;
 
-pub(super) const ROUTES: &[Route] = &[Route {
-    method: Method::GET,
-    path: "/bookings/{}/story",
-    access: Access::SignedIn,
-    serve: |gateway, call| Box::pin(async move { explain(&gateway, &call).await }),
-}];
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: Method::GET,
+        path: "/bookings/{}/story",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { explain(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/bookings/{}/postings",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { postings(&gateway, &call).await }),
+    },
+    Route {
+        method: Method::GET,
+        path: "/bookings/{}/messages",
+        access: Access::SignedIn,
+        serve: |gateway, call| Box::pin(async move { messages(&gateway, &call).await }),
+    },
+];
+
+/// Where the money of a booking went: both sides of each movement, oldest first.
+async fn postings(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let row = gateway.booking(call, call.booking(0)?, None).await?;
+    let url = format!("{}/postings/{}", gateway.payment.base, row.booking);
+    let postings: Option<Value> = gateway.payment.ask(gateway.payment.client.get(url)).await?;
+    Ok(json(StatusCode::OK, &json!({ "postings": postings })))
+}
+
+/// What the customer of a booking was told about it.
+async fn messages(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let row = gateway.booking(call, call.booking(0)?, None).await?;
+    gateway.messages(call, &row.system, Some(row.booking)).await
+}
 
 async fn explain(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let row = gateway.booking(call, call.booking(0)?, None).await?;

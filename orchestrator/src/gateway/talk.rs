@@ -88,16 +88,27 @@ impl Gateway {
     /// A booking of the caller's, or of anybody's where their roles show them all.
     ///
     /// # Errors
-    /// [`Code::NoSuchBooking`], also for somebody else's: that it exists is private.
+    /// [`Code::NoSuchBooking`], also for somebody else's: that it exists is private. [`Code::VersionNotReached`] when it has
+    /// not come as far in time as the caller knows it to have (`?version=`).
     pub(super) async fn booking(&self, call: &Call, booking: BookingId, system: Option<&str>) -> Result<Row, Problem> {
-        let found = self.board.find(booking).await?;
+        let least = call.version()?;
+        let found = match least {
+            None => self.board.find(booking).await?,
+            Some(least) => self.row_when(booking, call.due(), |row| row.version >= least).await?,
+        };
         let row = match found {
             Some(row) => row,
             None => self.unpublished(booking, system).await?,
         };
         let theirs = systems::may_see(&call.caller, &row);
         let of_the_system = system.is_none_or(|system| system == row.system);
-        if theirs && of_the_system { Ok(row) } else { Err(Problem::new(Code::NoSuchBooking)) }
+        match least {
+            _ if !theirs || !of_the_system => Err(Problem::new(Code::NoSuchBooking)),
+            Some(least) if row.version < least => {
+                Err(Problem::new(Code::VersionNotReached).with("version", row.version))
+            }
+            Some(_) | None => Ok(row),
+        }
     }
 
     /// A booking that has begun but has no row yet: Temporal knows it.
@@ -147,6 +158,12 @@ impl Gateway {
                 Err(problem) if problem.code == Code::TooLate => Ok(show(row)),
                 Err(problem) => Err(problem.with("stage", row.stage.clone())),
             };
+        }
+        // A repeat of what has been done needs no version: it has moved the booking on itself.
+        if call.if_match()?.is_some_and(|known| known != row.version) {
+            return Err(Problem::new(Code::VersionDiffers)
+                .with("version", row.version)
+                .with("stage", row.stage.clone()));
         }
         match self.say_within(call, row, message, until).await {
             Ok(Heard { version }) => {

@@ -48,14 +48,22 @@ impl Gateway {
         Ok(points.iter().map(|one| json!({ "memberId": one.customer, "point": one.points })).collect())
     }
 
-    /// The messages of a system that the caller may read.
-    pub(super) async fn messages(&self, call: &Call, system: &str) -> Result<Response, Problem> {
+    /// The messages of a system that the caller may read, or those about one booking.
+    pub(super) async fn messages(
+        &self,
+        call: &Call,
+        system: &str,
+        booking: Option<BookingId>,
+    ) -> Result<Response, Problem> {
         let (after, limit) = call.page()?;
         let url = format!("{}/messages/{system}", self.notification.base);
         let page = [("after", after.unwrap_or(0)), ("limit", limit)];
         let mut request = self.notification.client.get(url).query(&page);
         if !systems::sees_all_of(&call.caller, system) {
             request = request.query(&[("customer", call.caller.subject.as_str())]);
+        }
+        if let Some(booking) = booking {
+            request = request.query(&[("booking", booking.to_string())]);
         }
         let messages: Vec<Value> = self.notification.ask(request).await?.unwrap_or_default();
         let next = next(&messages, limit, |last| last["msgId"].clone());

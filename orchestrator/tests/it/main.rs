@@ -25,5 +25,6 @@ mod regressions;
 mod requirements;
 mod resort;
 mod salon;
+mod sign_in;
 mod stuck;
 mod world;

@@ -46,7 +46,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// A running stack, with a librarian and a member of this test's own.
 pub struct World {
-    settings: HashMap<&'static str, String>,
+    settings: HashMap<String, String>,
     http: Client,
     api: String,
     auth: Auth,
@@ -132,11 +132,7 @@ impl World {
     /// Some other stack.
     pub fn at(addresses: &Addresses) -> Self {
         let settings: HashMap<_, _> = addresses.environment().into_iter().collect();
-        let auth = Auth::new(&auth::Settings {
-            secret: settings["HOLDFAST_JWT_SECRET"].clone().into(),
-            issuer: "holdfast".to_owned(),
-            audience: "holdfast".to_owned(),
-        });
+        let auth = Auth::new(&auth::Settings::for_development(settings["HOLDFAST_JWT_SECRET"].clone().into())).unwrap();
         let unique = Uuid::now_v7().simple().to_string();
         let librarian = person(&auth, &format!("librarian-{unique}"), &[Role::Admin]);
         let member = person(&auth, &format!("member-{unique}"), &[Role::Member]);

@@ -1,6 +1,6 @@
 //! The notification worker's HTTP side, for the gateway alone.
 //!
-//! `GET /messages/{system}?customer&after&limit`, `GET /dead?after&limit`, `POST /dead/{message}/resend`,
+//! `GET /messages/{system}?customer&booking&after&limit`, `GET /dead?after&limit`, `POST /dead/{message}/resend`,
 //! `GET /contacts/{customer}`, `PUT /contacts/{customer}`.
 
 use super::{Contact, Post, contacts, send};
@@ -12,7 +12,10 @@ use deadpool_postgres::Pool;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio_postgres::{Row, types::Json};
+use tokio_postgres::{
+    Row,
+    types::{Json, ToSql},
+};
 use warp::{Filter, Rejection, http::StatusCode, reply::Response};
 use workflows::contracts::notification::Notice;
 
@@ -25,6 +28,7 @@ const COLUMNS: &str = "message, booking, stage, system, item, text, language, ch
 struct Of {
     #[serde(default)]
     customer: Option<String>,
+    booking: Option<uuid::Uuid>,
 }
 
 pub(super) fn routes(post: Arc<Post>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
@@ -36,7 +40,7 @@ pub(super) fn routes(post: Arc<Post>) -> impl Filter<Extract = (Response,), Erro
         .and(warp::query())
         .and(with_pool.clone())
         .then(|system: String, of: Of, page: Page, pool: Pool| async move {
-            answer(StatusCode::OK, messages(&pool, &system, of.customer.as_deref(), &page).await)
+            answer(StatusCode::OK, messages(&pool, &system, &of, &page).await)
         });
     let dead = warp::path!("dead")
         .and(warp::get())
@@ -62,15 +66,16 @@ pub(super) fn routes(post: Arc<Post>) -> impl Filter<Extract = (Response,), Erro
     messages.or(dead).unify().or(again).unify().or(contact).unify().or(keep).unify()
 }
 
-async fn messages(pool: &Pool, system: &str, customer: Option<&str>, page: &Page) -> Result<Vec<Value>, Error> {
+async fn messages(pool: &Pool, system: &str, of: &Of, page: &Page) -> Result<Vec<Value>, Error> {
     let client = pool.get().await?;
     let select = client
         .prepare_cached(&format!(
-            "select {COLUMNS} from messages where system = $1 and ($2::text is null or customer = $2) and message > $3 \
-             order by message limit $4"
+            "select {COLUMNS} from messages where system = $1 and ($2::text is null or customer = $2) \
+             and ($3::uuid is null or booking = $3) and message > $4 order by message limit $5"
         ))
         .await?;
-    Ok(client.query(&select, &[&system, &customer, &page.after, &page.limit()]).await?.iter().map(shown).collect())
+    let wanted: [&(dyn ToSql + Sync); 5] = [&system, &of.customer, &of.booking, &page.after, &page.limit()];
+    Ok(client.query(&select, &wanted).await?.iter().map(shown).collect())
 }
 
 async fn dead(pool: &Pool, page: &Page) -> Result<Vec<Value>, Error> {

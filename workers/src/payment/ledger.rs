@@ -7,6 +7,7 @@ use super::provider::{Captured, Charged};
 use crate::store::{Error, begin, open_page};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
+use serde::Serialize;
 use std::time::Duration;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -27,6 +28,21 @@ const REFUND_SETTLES: Duration = Duration::from_mins(2);
 #[derive(Clone)]
 pub struct Ledger {
     pool: Pool,
+}
+
+/// One side of a movement of money.
+#[derive(Clone, Debug, Serialize)]
+pub struct Posting {
+    /// `capture`, `refund` or `write_off`.
+    pub movement: String,
+    /// `customer`, `bookings` or `written_off`.
+    pub account: String,
+    /// What came to the account; less than zero: what went from it.
+    pub amount_minor: i64,
+    /// The currency's code.
+    pub currency: String,
+    /// When.
+    pub posted_at: DateTime<Utc>,
 }
 
 /// What the ledger says to a charge.
@@ -247,6 +263,26 @@ impl Ledger {
             transaction.commit().await?;
         }
         Ok(Some(Ended::WrittenOff))
+    }
+
+    /// The postings of a booking, oldest first.
+    ///
+    /// # Errors
+    /// [`Error`] when the database does not answer.
+    pub async fn postings(&self, booking: BookingId) -> Result<Vec<Posting>, Error> {
+        let client = self.pool.get().await?;
+        let select = "select movement, account, amount_minor, currency, posted_at from postings \
+                      where booking = $1 order by posting";
+        let select = client.prepare_cached(select).await?;
+        let rows = client.query(&select, &[&booking.0]).await?;
+        let posting = |row: &Row| Posting {
+            movement: row.get(0),
+            account: row.get(1),
+            amount_minor: row.get(2),
+            currency: row.get(3),
+            posted_at: row.get(4),
+        };
+        Ok(rows.iter().map(posting).collect())
     }
 
     /// Keeps the contract [`workflows::contracts::payment::Open`].

@@ -4,21 +4,26 @@
 //! agrees with the provider's books. Does not know why a booking is charged.
 
 mod activities;
+pub mod guarded;
+mod http;
 mod ledger;
 pub mod provider;
 mod simulator;
+pub mod switch;
 mod timed;
 
-pub use ledger::Ledger;
+pub use guarded::Guarded;
+pub use ledger::{Ledger, Posting};
 pub use simulator::Simulator;
 pub use timed::Timed;
 
 use crate::{GRACE, Setup, host};
 use activities::Activities;
 use ledger::{Ended, Opened, Standing, Undoing};
+use process::breaker::Breaker;
 use provider::{Cancelled, Captured, Charged, Order, Provider, Refunded};
 use secrecy::SecretString;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use temporalio_sdk::WorkerOptions;
 use workflows::{
     booking::BookingId,
@@ -40,6 +45,12 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// `HOLDFAST_PAYMENT_PROVIDER_URL`: where the provider is.
     pub provider_url: reqwest::Url,
+    /// When the provider is left alone, and how often it may be asked.
+    pub guard: guarded::Settings,
+    /// `HOLDFAST_PAYMENT_HTTP`: where the gateway reaches the worker.
+    pub http: SocketAddr,
+    /// `HOLDFAST_SERVICE_SECRET`: what the gateway shows there.
+    pub service_secret: SecretString,
 }
 
 impl Settings {
@@ -48,11 +59,14 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, process::settings::Error> {
-        use process::settings::{database, or, required};
+        use process::settings::{database, or, required, secret};
         Ok(Self {
             database: database("HOLDFAST_PAYMENT_DATABASE_URL")?,
             admin: or("HOLDFAST_PAYMENT_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8192)))?,
             provider_url: required("HOLDFAST_PAYMENT_PROVIDER_URL", "the base URL of the payment provider")?,
+            guard: guarded::Settings::read()?,
+            http: or("HOLDFAST_PAYMENT_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8184)))?,
+            service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
         })
     }
 }
@@ -63,13 +77,30 @@ impl Settings {
 /// When it cannot start, or Temporal refuses it for good.
 pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
-    let ledger = Ledger::new(process::postgres::pool(&settings.database)?);
-    let desk = Desk { ledger, provider: Timed(Simulator::new(settings.provider_url.as_str())?) };
+    let pool = process::postgres::pool(&settings.database)?;
+    let ledger = Ledger::new(pool.clone());
+    let breaker = Arc::new(Breaker::new(guarded::PART, settings.guard.breaker));
+    let simulator = Timed(Simulator::new(settings.provider_url.as_str())?);
+    let provider = Guarded::new(simulator, breaker.clone(), settings.guard.calls_per_second_max);
+    let listener = process::admin::bind(settings.http).await?;
+    let shown = http::Shown { pool: pool.clone(), ledger: ledger.clone(), breaker: breaker.clone() };
+    let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(shown));
     let options = WorkerOptions::new(payment::QUEUE)
-        .register_activities(Activities { desk })
+        .register_activities(Activities { desk: Desk { ledger, provider } })
         .graceful_shutdown_period(GRACE)
         .build();
-    host(setup, options, settings.admin).await
+    tokio::try_join!(
+        host(setup, options, settings.admin),
+        async {
+            http.await;
+            Ok(())
+        },
+        async {
+            switch::obey(pool, breaker, setup.stop.clone()).await;
+            Ok(())
+        },
+    )?;
+    Ok(())
 }
 
 /// Not known yet: ask again.
@@ -85,6 +116,17 @@ pub enum Unknown {
     /// more.
     #[error("what was sent to the provider may still take effect")]
     Settling,
+}
+
+impl Unknown {
+    /// When to ask again, where that is known.
+    #[must_use]
+    pub fn retry_in(&self) -> Option<Duration> {
+        match self {
+            Self::Provider(provider::Error::Resting(resting)) => Some(resting.retry_in),
+            Self::Ledger(_) | Self::Provider(_) | Self::Settling => None,
+        }
+    }
 }
 
 /// Where charges and refunds are made: a ledger and a provider.
@@ -105,6 +147,8 @@ impl<P: Provider> Desk<P> {
             // Nothing to take, so nothing to give back: the provider never hears of it.
             return Ok(ChargeAnswer::Captured);
         }
+        // Before the intent: what was never sent anywhere is not in doubt, and can be cancelled without the provider.
+        self.provider.available()?;
         let in_doubt = match self.ledger.open(request).await? {
             Opened::Answered(answer) => return Ok(answer),
             Opened::New => false,

@@ -7,6 +7,14 @@ use workflows::money::Money;
 ///
 /// Every call may be repeated under the same key. An [`Error`] means that it is not known whether the call took effect.
 pub trait Provider: Send + Sync + 'static {
+    /// May it be asked now? Only a hint: the call itself may still find out otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Resting`] when not.
+    fn available(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Takes money, once per key.
     fn charge(&self, order: &Order) -> impl Future<Output = Result<Charged, Error>> + Send;
 
@@ -95,6 +103,9 @@ pub enum Error {
         /// The HTTP status.
         status: u16,
     },
+    /// It was not asked: it is left alone for now.
+    #[error("the provider was not asked")]
+    Resting(#[from] process::breaker::Resting),
     /// An answer that cannot be true.
     #[error("the provider's {0} makes no sense")]
     Nonsense(&'static str),

@@ -13,7 +13,7 @@ use workers::payment::Simulator;
 use workflows::{booking::BookingId, money::Money};
 
 /// The settings of this test run's stack.
-pub fn settings() -> HashMap<&'static str, String> {
+pub fn settings() -> HashMap<String, String> {
     let stack = std::env::var("HOLDFAST_STACK").expect("no stack: run the tests with `make test`");
     serde_json::from_str::<Addresses>(&stack).unwrap().environment().into_iter().collect()
 }
