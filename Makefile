@@ -3,11 +3,12 @@
 # make test    every test, on a private stack
 # make histories  records how rentals end, for the replay test of later builds
 # make verify  what has to pass before a change lands
+# make fuzz    asks for whatever the API's description allows, and more: CASES=30 for each route, SEED=1
 # make bench   measures rentals beside the floor, and writes docs/benchmarks.md (builds for release first)
 # make clean   removes what was built (not your bookings)
 
 SHELL := bash
-.PHONY: help up demo test histories verify tools build format lint deny doc bench clean
+.PHONY: help up demo test histories fuzz verify tools build format lint deny doc bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,13 +28,18 @@ demo: build
 test: build
 	@tools/setup test
 	cargo test --workspace --lib --test it --no-run
+	rm -rf target/tmp/answers
 	cargo test --workspace --test it -- alone:: --test-threads=1
 	target/debug/holdfast-dev stack cargo test --workspace --test it -- faults:: --nocapture
 	target/debug/holdfast-dev stack cargo test --workspace --lib --test it --no-fail-fast -- --skip alone:: --skip faults::
+	cargo test --workspace --test it -- --ignored contract::
 
 histories: build
 	HOLDFAST_RECORD=$(CURDIR)/workflows/tests/histories target/debug/holdfast-dev stack \
 		cargo test --workspace --test it -- histories::
+
+fuzz: build
+	target/debug/holdfast-dev stack tools/fuzz
 
 verify: format lint deny doc test
 

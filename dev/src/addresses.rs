@@ -191,6 +191,8 @@ impl Addresses {
         };
         let settings = [
             ("HOLDFAST_HTTP", local(self.http)),
+            ("HOLDFAST_PUBLIC_URL", format!("http://{}", local(self.http))),
+            ("HOLDFAST_TEMPORAL_UI_URL", format!("http://{}", local(self.temporal_ui))),
             ("HOLDFAST_ADMIN", local(self.admin)),
             ("HOLDFAST_BOARD_DATABASE_URL", database("board")),
             ("HOLDFAST_JWT_SECRET", JWT_SECRET.to_owned()),

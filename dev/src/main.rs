@@ -120,12 +120,13 @@ fn welcome(at: &Addresses, took: Duration) -> anyhow::Result<()> {
     say(&format!(
         "Ready after {:.1} s.
 
-  API            {api}
+  Console        {api}/console
+  API            {api}, described at {api}/docs
   Temporal UI    http://127.0.0.1:{}/namespaces/holdfast/workflows
   Metrics        http://127.0.0.1:{}/metrics
   Dashboard      psql postgres://board:holdfast@127.0.0.1:{}/holdfast -c 'select stage, item_name, customer from bookings'
 
-Rent a book. Paste this into another terminal:
+Open the console and click, or rent a book from another terminal. Paste this:
 
   ADMIN={admin}
   MEMBER={member}

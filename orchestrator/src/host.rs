@@ -42,6 +42,8 @@ pub struct Kind {
     pub workflow: &'static str,
     /// What a booking is called in Temporal's web UI.
     pub noun: &'static str,
+    /// The stages of a story that goes well, in order.
+    pub stages: &'static [&'static str],
     /// What a request waits for before it is answered as accepted.
     pub accepted: &'static str,
     /// Its steps with their undos, by contract name.
@@ -64,6 +66,7 @@ impl Kind {
             system: B::SYSTEM,
             workflow: B::WORKFLOW,
             noun: B::NOUN,
+            stages: B::STAGES,
             accepted: B::ACCEPTED,
             undoable: || B::UNDOABLE_STEPS.iter().map(|step| (step.step, step.undo)).collect(),
             asked: B::ASKED_STEPS,
@@ -71,6 +74,12 @@ impl Kind {
             announced: B::ANNOUNCED,
             turns: [B::TURNS, B::FORWARD_TURNS],
         }
+    }
+
+    /// Is nothing accepted before its item is held? Then whoever comes too late can be told at once.
+    #[must_use]
+    pub fn holds_at_once(&self) -> bool {
+        self.accepted == saga::stage::HELD
     }
 
     /// Where a booking of this kind waits at a stage.

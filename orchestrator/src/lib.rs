@@ -1,10 +1,10 @@
 //! The orchestrator: the only entrance (gateway), the sagas' host, and the keeper of the board.
 
 pub mod board;
+pub mod cli;
 pub mod gateway;
 pub mod host;
 pub mod metrics;
-pub mod operator;
 pub mod recovery;
 pub mod webhooks;
 

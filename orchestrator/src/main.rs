@@ -1,21 +1,29 @@
-//! `holdfast serve | migrate | token | stuck | explain`.
+//! `holdfast serve | migrate | token`, and the command line: `book | decide | return | cancel | show | watch | explain | stuck`.
 
 use clap::{Parser, Subcommand};
 use orchestrator::{
     Settings,
     board::Board,
+    cli::{
+        Api,
+        bookings::{self, Bookings},
+        stuck::{self, Stuck},
+    },
     gateway::auth::{self, Auth, Caller, Role},
-    operator::{self, Stuck},
     serve,
 };
 use process::{logs, settings, shutdown};
 use std::{process::ExitCode, time::Duration};
-use workflows::booking::{BookingId, Subject};
+use workflows::booking::Subject;
 
 /// The booking orchestrator. Settings come from the environment: see .env.example.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
+    /// Goes to Temporal and the board itself, with the settings of `holdfast serve`, instead of asking the gateway at
+    /// `HOLDFAST_URL`.
+    #[arg(long, global = true)]
+    direct: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -38,23 +46,20 @@ enum Command {
         #[arg(long, default_value_t = 12)]
         hours: u32,
     },
-    /// What needs an operator, and what to do about it. Asks the gateway at `HOLDFAST_URL` as `HOLDFAST_TOKEN`.
+    /// What needs an operator, and what to do about it, as `HOLDFAST_TOKEN`.
     #[command(subcommand)]
     Stuck(Stuck),
-    /// Tells the story of a booking: what happened, what it waits for, and what may be done.
-    Explain {
-        /// Which booking.
-        booking: BookingId,
-    },
+    #[command(flatten)]
+    Bookings(Bookings),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    process::logs::ended(run(Arguments::parse().command).await)
+    process::logs::ended(run(Arguments::parse()).await)
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
         Command::Serve => {
             logs::start();
             serve(Settings::read()?, shutdown::token()?).await
@@ -70,13 +75,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Stuck(wanted) => {
-            say(&operator::stuck(wanted).await?);
+            say(&stuck::stuck(&Api::read(arguments.direct).await?, wanted).await?);
             Ok(())
         }
-        Command::Explain { booking } => {
-            say(&operator::explain(booking).await?);
-            Ok(())
-        }
+        Command::Bookings(wanted) => bookings::run(&Api::read(arguments.direct).await?, wanted, say).await,
     }
 }
 

@@ -56,6 +56,7 @@ impl Booking for Cinema {
     const SYSTEM: &'static str = "cinema";
     const WORKFLOW: &'static str = WORKFLOW;
     const NOUN: &'static str = "Seat";
+    const STAGES: &'static [&'static str] = Stage::NAMES;
     const ACCEPTED: &'static str = stage::HELD;
     const UNDOABLE_STEPS: &'static [Undoable<Self>] =
         &[Undoable::of::<catalog::Hold, catalog::Release>(), Undoable::of::<payment::Charge, payment::Refund>()];

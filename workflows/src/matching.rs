@@ -75,6 +75,7 @@ impl Booking for Matching {
     const SYSTEM: &'static str = "matching";
     const WORKFLOW: &'static str = WORKFLOW;
     const NOUN: &'static str = "Match";
+    const STAGES: &'static [&'static str] = Stage::NAMES;
     const ACCEPTED: &'static str = stage::REQUESTED;
     const UNDOABLE_STEPS: &'static [Undoable<Self>] = &[Undoable::of::<payment::Charge, payment::Refund>()];
     const FORWARD_STEPS: &'static [&'static str] = &[];

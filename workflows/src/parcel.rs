@@ -89,6 +89,7 @@ impl Booking for Parcel {
     const SYSTEM: &'static str = "parcel";
     const WORKFLOW: &'static str = WORKFLOW;
     const NOUN: &'static str = "Parcel";
+    const STAGES: &'static [&'static str] = Stage::NAMES;
     const ACCEPTED: &'static str = stage::REQUESTED;
     const UNDOABLE_STEPS: &'static [Undoable<Self>] = &[Undoable::of::<payment::Charge, payment::Refund>()];
     const FORWARD_STEPS: &'static [&'static str] = &[];

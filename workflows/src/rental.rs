@@ -22,8 +22,8 @@ use crate::{
     booking_messages,
     contracts::{Contract as _, catalog, payment},
     saga::{
-        self, Booking, Deadline, Forward, Heard, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn,
-        Undoable, stage, turn::Refused,
+        self, BECAUSE, Booking, Deadline, Forward, Heard, May, Progress, Refusal, Request, Saga, Said, Say, Stage as _,
+        Stop, Turn, Undoable, stage, turn::Refused,
     },
     stages,
 };
@@ -62,6 +62,9 @@ pub struct Verdict {
     pub by: Subject,
     /// The decision.
     pub decision: Decision,
+    /// Why, in their own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 const WORKFLOW: &str = "ebook.rental";
@@ -83,6 +86,7 @@ impl Booking for Rental {
     const SYSTEM: &'static str = "ebook";
     const WORKFLOW: &'static str = WORKFLOW;
     const NOUN: &'static str = "Rental";
+    const STAGES: &'static [&'static str] = Stage::NAMES;
     const ACCEPTED: &'static str = stage::HELD;
     const UNDOABLE_STEPS: &'static [Undoable<Self>] =
         &[Undoable::of::<catalog::Hold, catalog::Release>(), Undoable::of::<payment::Charge, payment::Refund>()];
@@ -94,7 +98,7 @@ impl Booking for Rental {
         party: Party::Administrator,
         says: &[
             Say { fixed: &[("decision", "approve")], ..Say::plain("approve", "decide") },
-            Say { fixed: &[("decision", "reject")], ..Say::plain("reject", "decide") },
+            Say { fixed: &[("decision", "reject")], takes: &[May::Text(BECAUSE)], ..Say::plain("reject", "decide") },
         ],
     }];
     const FORWARD_TURNS: &'static [Turn] =
@@ -124,9 +128,12 @@ impl Rental {
         saga.charge(request.charge(book.price)).await?;
         saga.reach(Stage::Paid.waiting_for(Party::Administrator, request.opening.limits.decision)).await;
 
-        match saga.wait(Self::decision).await? {
-            Some(Decision::Approve) => Ok(()),
-            Some(Decision::Reject) => Err(Stop::because(REJECTED)),
+        match saga.wait(|rental| rental.verdict.clone()).await? {
+            Some(Verdict { decision: Decision::Approve, .. }) => Ok(()),
+            Some(Verdict { decision: Decision::Reject, because, .. }) => {
+                saga.note_why(because);
+                Err(Stop::because(REJECTED))
+            }
             None => Err(Stop::because(UNDECIDED)),
         }
     }

@@ -85,6 +85,7 @@ impl Booking for Resort {
     const SYSTEM: &'static str = "resort";
     const WORKFLOW: &'static str = WORKFLOW;
     const NOUN: &'static str = "Reservation";
+    const STAGES: &'static [&'static str] = Stage::NAMES;
     const ACCEPTED: &'static str = stage::HELD;
     const UNDOABLE_STEPS: &'static [Undoable<Self>] = &[
         Undoable::of::<catalog::Hold, catalog::Release>(),

@@ -26,8 +26,8 @@ use crate::{
         catalog::{self, FreeRequest},
     },
     saga::{
-        self, Booking, Forward, Heard, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn, Undoable,
-        stage, turn::Refused,
+        self, BECAUSE, Booking, Forward, Heard, May, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop,
+        Turn, Undoable, stage, turn::Refused,
     },
     stages,
 };
@@ -63,6 +63,9 @@ pub struct Assignment {
     /// The stylist's number; the one the customer wishes for when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stylist: Option<i64>,
+    /// Why, in their own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// The shop's yes or no.
@@ -87,6 +90,7 @@ impl Booking for Salon {
     const SYSTEM: &'static str = "salon";
     const WORKFLOW: &'static str = WORKFLOW;
     const NOUN: &'static str = "Appointment";
+    const STAGES: &'static [&'static str] = Stage::NAMES;
     const ACCEPTED: &'static str = stage::REQUESTED;
     const UNDOABLE_STEPS: &'static [Undoable<Self>] = &[Undoable::of::<catalog::Hold, catalog::Release>()];
     const ASKED_STEPS: &'static [&'static str] = &[catalog::Free::NAME];
@@ -98,8 +102,16 @@ impl Booking for Salon {
             stage: Stage::Offered.as_str(),
             party: Party::Shop,
             says: &[
-                Say { fixed: &[("decision", "assign")], ..Say::plain("assign", "assign") },
-                Say { fixed: &[("decision", "reject")], ..Say::plain("reject", "assign") },
+                Say {
+                    fixed: &[("decision", "assign")],
+                    takes: &[May::Item("stylist")],
+                    ..Say::plain("assign", "assign")
+                },
+                Say {
+                    fixed: &[("decision", "reject")],
+                    takes: &[May::Text(BECAUSE)],
+                    ..Say::plain("reject", "assign")
+                },
             ],
         },
         Turn { stage: Stage::Confirmed.as_str(), party: Party::Shop, says: &[Say::plain("served", "complete")] },
@@ -124,7 +136,10 @@ impl Salon {
 
         let stylist = match saga.wait(|salon| salon.assignment.clone()).await? {
             None => return Err(Stop::because(UNANSWERED)),
-            Some(Assignment { decision: Decision::Reject, .. }) => return Err(Stop::because(REJECTED)),
+            Some(Assignment { decision: Decision::Reject, because, .. }) => {
+                saga.note_why(because);
+                return Err(Stop::because(REJECTED));
+            }
             Some(Assignment { stylist, .. }) => stylist.unwrap_or(opening.item.number),
         };
         let stylist = Item { system: Self::SYSTEM.to_owned(), number: stylist };

@@ -73,7 +73,9 @@ fn main() {
 async fn run() {
     let folder = std::env::temp_dir().join(format!("holdfast-bench-{}", std::process::id()));
     let started = Instant::now();
-    let stack = Stack::start(&folder, Addresses::free().unwrap(), Part::TOGETHER, |part| println!("starting {part}"));
+    // Three people make all requests.
+    let addresses = Addresses::free().unwrap().with("HOLDFAST_REQUESTS_PER_SECOND_MAX", "100000");
+    let stack = Stack::start(&folder, addresses, Part::TOGETHER, |part| println!("starting {part}"));
     let bench = Bench::new(stack.await.unwrap()).await;
     let stop = CancellationToken::new();
     let floor = floor::host(bench.temporal.clone(), bench.stages.clone(), stop.clone().cancelled_owned());

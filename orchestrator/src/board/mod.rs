@@ -11,8 +11,9 @@ mod rows;
 pub(crate) use activities::Activities;
 pub use receivers::{Delivery, Outcome, Receiver, Receivers};
 pub(crate) use rows::details;
-pub use rows::{Change, FeedPlace, Filter, Inbox, Intervention, Interventions, Page, Place, Waiting};
+pub use rows::{Change, FeedPlace, Filter, Inbox, Intervention, Interventions, Level, Page, Place, Waiting};
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
 use secrecy::SecretString;
@@ -194,6 +195,18 @@ impl Board {
         within(rows::waiting(&self.pool, wanted)).await
     }
 
+    /// Counts the live bookings of some systems by stage. Each system comes with the stage from which on its customer has paid.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn levels(
+        &self,
+        systems: &[(&str, Option<&str>)],
+        due_before: DateTime<Utc>,
+    ) -> Result<Vec<Level>, Error> {
+        within(rows::levels(&self.pool, systems, due_before)).await
+    }
+
     /// How many bookings a filter chooses.
     ///
     /// # Errors
@@ -238,6 +251,14 @@ impl Board {
         system: Option<&str>,
     ) -> Result<Vec<Change>, Error> {
         within(rows::changes(&self.pool, after, customer, system)).await
+    }
+
+    /// The place in the feed that everything new comes after.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn newest_place(&self) -> Result<FeedPlace, Error> {
+        within(rows::newest_place(&self.pool)).await
     }
 
     /// Who is told of changes by a signed call.

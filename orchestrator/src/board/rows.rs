@@ -65,6 +65,25 @@ impl Filter {
     }
 }
 
+/// How many live bookings are at one stage, and what they mean to somebody who looks at all of them.
+#[derive(Clone, Debug)]
+pub struct Level {
+    /// Of which system.
+    pub system: String,
+    /// At which stage.
+    pub stage: String,
+    /// Who has to act there.
+    pub waiting_for: Option<String>,
+    /// How many.
+    pub count: i64,
+    /// How many of them have to be acted on before the moment that was asked about.
+    pub due: i64,
+    /// In which currency they are paid.
+    pub currency: Option<String>,
+    /// What their customers have paid and not got back, in minor units.
+    pub held_minor: i64,
+}
+
 /// A place in the inbox: a deadline, and the order of appearance among equal ones. Without a deadline comes last.
 pub type Place = (Option<DateTime<Utc>>, i64);
 
@@ -620,4 +639,41 @@ fn change(row: &tokio_postgres::Row) -> Change {
         waiting_for: row.get("waiting_for"),
         at: row.get("at"),
     }
+}
+
+/// Counts the live bookings of some systems. Each comes with the stage from which on its customer has paid.
+pub(super) async fn levels(
+    pool: &Pool,
+    systems: &[(&str, Option<&str>)],
+    due_before: DateTime<Utc>,
+) -> Result<Vec<Level>, Error> {
+    let (names, paid): (Vec<&str>, Vec<Option<&str>>) = systems.iter().copied().unzip();
+    let client = pool.get().await?;
+    let select = client
+        .prepare_cached(
+            "select system, stage, waiting_for, currency, count(*) as live, \
+             count(*) filter (where waiting_for is not null and deadline_at < $3) as due, \
+             coalesce(sum(price_minor) filter (where times ? paid and not times ? 'refunded'), 0)::bigint as held \
+             from bookings join unnest($1::text[], $2::text[]) as wanted (system, paid) using (system) \
+             where ending is null group by system, stage, waiting_for, currency order by system, min(appeared)",
+        )
+        .await?;
+    let rows = client.query(&select, &[&names, &paid, &due_before]).await?;
+    let level = |row: &tokio_postgres::Row| Level {
+        system: row.get("system"),
+        stage: row.get("stage"),
+        waiting_for: row.get("waiting_for"),
+        count: row.get("live"),
+        due: row.get("due"),
+        currency: row.get("currency"),
+        held_minor: row.get("held"),
+    };
+    Ok(rows.iter().map(level).collect())
+}
+
+/// What comes after it was written by transactions that have not ended yet.
+pub(super) async fn newest_place(pool: &Pool) -> Result<FeedPlace, Error> {
+    let client = pool.get().await?;
+    let select = client.prepare_cached("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1").await?;
+    Ok(FeedPlace { tx: client.query_one(&select, &[]).await?.get(0), seq: i64::MAX })
 }

@@ -5,8 +5,9 @@ use super::{
     auth::Role,
     call::{Call, json, versioned},
     desk,
-    problem::Problem,
-    routes::{Access, Route},
+    problem::{Code, Problem},
+    routes::{Access, BEGUN, Gives, Route, TOLD},
+    shape::{Field, Holds, MONEY, REASON, STAGE, Shape, VERSION},
     systems::{self, SYSTEMS},
 };
 use crate::board::{FeedPlace, Filter};
@@ -19,7 +20,7 @@ use tokio::{
 };
 use warp::{
     Reply,
-    http::{Method, StatusCode},
+    http::StatusCode,
     reply::Response,
     sse::{self, Event},
 };
@@ -31,30 +32,30 @@ const FEED_AHEAD_MAX: usize = 100;
 const FEED_LOOKS: Duration = Duration::from_secs(2);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: Method::POST,
-        path: "/bookings",
-        access: Access::Any(&[Role::Member]),
-        serve: |gateway, call| Box::pin(async move { create(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/bookings",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { list(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/bookings/feed",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { feed(gateway, &call) }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/bookings/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { show(&gateway, &call).await }),
-    },
+    Route::post("/bookings", Access::Any(&[Role::Member]), "Asks for a booking of any system, with that system's fields.", |gateway, call| Box::pin(async move { create(&gateway, &call).await })).takes(&[
+        Field::choice("system", "Which system.", &["ebook", "resort", "cinema", "matching", "salon", "parcel"], "ebook").needed(),
+        Field::of_kind("...", Holds::Anything, "The fields of that system's own request.", ""),
+    ]).begins(&BOOKING).refuses(&[BEGUN, &[Code::UnknownBook, Code::BookAlreadyRented, Code::UnknownItem, Code::ItemTaken]]),
+    Route::get("/bookings", Access::SignedIn, "Lists bookings of all systems, newest first.", |gateway, call| Box::pin(async move { list(&gateway, &call).await })).asks(&[
+        Field::text_to(20, "system", "Only of this system.", "ebook"),
+        Field::text_to(40, "stage", "Only at this stage.", "paid"),
+        Field::text_to(20, "waiting_for", "Only those that wait for this party.", "administrator"),
+        Field::text("customer", "Only of this customer; for administrators and operators.", "ada"),
+        Field::number("item", "Only of this item.", "1"),
+    ]).lists("bookings", &BOOKING),
+    Route::get("/bookings/feed", Access::SignedIn, "Tells every change as it happens, and all since the event named by `Last-Event-ID` or `cursor`. Ends after five minutes: come back.", |gateway, call| Box::pin(async move { feed(gateway, &call) })).asks(&[
+        Field::text_to(20, "system", "Only of this system.", "ebook"),
+        Field::text_to(40, "cursor", "The id of the last event you have.", "0-0"),
+    ]).gives(&[200], Gives::Events(&EVENT)),
+    Route::post(
+        "/bookings/{booking}/cancel",
+        Access::Any(&[Role::Member]),
+        "Takes back a booking of any system, before its point of no return: the money goes back.",
+        |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
+    )
+    .moves(&BOOKING)
+    .refuses(&[TOLD]),
+    Route::get("/bookings/{booking}", Access::SignedIn, "Shows a booking of any system, with what has happened to it.", |gateway, call| Box::pin(async move { show(&gateway, &call).await })).shows(&WHOLE),
 ];
 
 async fn create(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -72,18 +73,31 @@ async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         Some(Ok(item)) => Some(item),
         Some(Err(_)) => return Err(Problem::field("item", "the number of an item")),
     };
+    let system = call.text("system")?;
+    let all = match &system {
+        Some(system) => systems::sees_all_of(&call.caller, system),
+        None => call.caller.sees_all(),
+    };
     let filter = Filter {
-        system: call.text("system")?,
+        system,
         stage: call.text("stage")?,
         waiting_for: call.text("waiting_for")?,
         // Whoever does not see all sees their own.
-        customer: if call.caller.sees_all() { call.text("customer")? } else { Some(call.caller.subject.to_string()) },
+        customer: if all { call.text("customer")? } else { Some(call.caller.subject.to_string()) },
         item,
         before,
         limit,
         ..Filter::default()
     };
     page(gateway, &filter).await
+}
+
+async fn cancel(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
+    let row = gateway.booking(call, call.booking(0)?, None).await?;
+    if row.customer != call.caller.subject {
+        return Err(Problem::new(Code::Forbidden));
+    }
+    desk::cancel(gateway, call, &row, uniform).await
 }
 
 async fn page(gateway: &Gateway, filter: &Filter) -> Result<Response, Problem> {
@@ -120,8 +134,13 @@ fn feed(gateway: Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
     // A reader that does not keep up holds its own feed back, and nobody else's.
     let (send, receive) = mpsc::channel(FEED_AHEAD_MAX);
     tokio::spawn(follow(gateway, after, Whose { customer, system }, send));
+    Ok(events(receive))
+}
+
+/// Events as they come, until there are no more.
+pub(super) fn events(receive: mpsc::Receiver<Event>) -> Response {
     let events = stream::unfold(receive, |mut receive| async { receive.recv().await.map(|event| (event, receive)) });
-    Ok(sse::reply(sse::keep_alive().stream(events.map(Ok::<_, Infallible>))).into_response())
+    sse::reply(sse::keep_alive().stream(events.map(Ok::<_, Infallible>))).into_response()
 }
 
 /// Whose changes a reader sees.
@@ -154,6 +173,56 @@ async fn follow(gateway: Arc<Gateway>, mut after: FeedPlace, whose: Whose, send:
         }
     }
 }
+
+const STUCK: Shape = Shape::new(
+    "Stuck",
+    &[
+        Field::text("step", "Which step cannot be undone.", "payment.refund"),
+        Field::text("reason", "Why, where its worker says so.", "card_closed").or_null(),
+        Field::one("at_risk", "The money that has to go back and has not.", &MONEY).or_null(),
+        Field::of_kind("moves", Holds::Texts, "What an operator may do.", ""),
+    ],
+);
+const WAITS: Field = Field::text("waiting_for", "Who has to act.", "administrator").or_null();
+const ENDING: Field = Field::choice("ending", "How it ended.", &["completed", "undone"], "completed").or_null();
+pub(super) const BOOKING: Shape = Shape::new(
+    "Booking",
+    &[
+        Field::id("id", "Its id."),
+        Field::text("system", "Of which system.", "ebook"),
+        STAGE,
+        VERSION,
+        ENDING,
+        REASON,
+        Field::one("stuck", "What holds it up.", &STUCK).or_null(),
+        Field::text("customer", "Whose it is: their subject.", "ada"),
+        Field::count("item", "Of which item; 0 for none.", "1"),
+        Field::text("item_name", "What that is called.", "Dune").or_null(),
+        Field::one("price", "What it costs.", &MONEY).or_null(),
+        Field::of_kind("period", Holds::Texts, "For when: from a moment until before another.", "").or_null(),
+        Field::of_kind("details", Holds::Texted, "What its own system's pages show.", ""),
+        WAITS,
+        Field::moment("deadline_at", "Until when it waits.").or_null(),
+        Field::of_kind("times", Holds::Moments, "When it reached each stage.", ""),
+        Field::moment("at", "When it changed last."),
+    ],
+);
+const EVENT: Shape = Shape::new(
+    "Change",
+    &[
+        Field::text("place", "Its place: the id of the event.", "731-12"),
+        Field::id("booking", "Of which booking."),
+        VERSION,
+        Field::text("system", "Of which system.", "ebook"),
+        STAGE,
+        ENDING,
+        REASON,
+        WAITS,
+        Field::moment("at", "When."),
+    ],
+);
+const WHOLE: Shape =
+    Shape::new("WholeBooking", &[Field::list("timeline", "What has happened, in order.", &EVENT)]).and(&BOOKING);
 
 /// A booking in the words that all systems share.
 pub(super) fn uniform(row: &Row) -> Value {

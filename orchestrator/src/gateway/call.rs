@@ -154,14 +154,23 @@ impl Call {
     /// # Errors
     /// [`Code::InvalidField`] for a limit or cursor that is no number in range.
     pub fn page(&self) -> Result<(Option<i64>, i64), Problem> {
-        let number = |name: &str, range: RangeInclusive<i64>| match self.query.get(name) {
+        Ok((self.in_range("cursor", 0..=i64::MAX)?, self.limit()?))
+    }
+
+    /// The length of a page.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] for a limit that is no number in range.
+    pub fn limit(&self) -> Result<i64, Problem> {
+        Ok(self.in_range("limit", 1..=PAGE_MAX)?.unwrap_or(50))
+    }
+
+    fn in_range(&self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Problem> {
+        match self.query.get(name).map(|text| text.parse()) {
             None => Ok(None),
-            Some(text) => match text.parse() {
-                Ok(number) if range.contains(&number) => Ok(Some(number)),
-                _ => Err(Problem::field(name, &format!("a number from {} to {}", range.start(), range.end()))),
-            },
-        };
-        Ok((number("cursor", 0..=i64::MAX)?, number("limit", 1..=PAGE_MAX)?.unwrap_or(50)))
+            Some(Ok(number)) if range.contains(&number) => Ok(Some(number)),
+            Some(_) => Err(Problem::field(name, &format!("a number from {} to {}", range.start(), range.end()))),
+        }
     }
 }
 

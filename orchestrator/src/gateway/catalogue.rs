@@ -20,6 +20,8 @@ const HINT_WITHIN: Duration = Duration::from_millis(200);
 /// Only an item's existence, its name for display and whether it is one of a kind are taken from memory: price and
 /// availability are decided where it is held.
 const REMEMBERED: Duration = Duration::from_mins(5);
+/// What many ask for at the same time is asked once.
+const LATELY: Duration = Duration::from_millis(500);
 const REMEMBERED_MAX: u64 = 10_000;
 
 /// An entry of a catalogue.
@@ -92,6 +94,8 @@ pub enum Known {
 pub struct Catalogue {
     worker: Worker,
     items: Cache<(String, i64), Item>,
+    /// What was asked a moment ago.
+    asked: Cache<(String, i64), Option<Item>>,
 }
 
 impl Catalogue {
@@ -102,6 +106,7 @@ impl Catalogue {
     pub fn new(base: &str, secret: &SecretString) -> Result<Self, reqwest::Error> {
         Ok(Self {
             worker: Worker::new("the catalogue", base, secret)?,
+            asked: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(LATELY).build(),
             items: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(REMEMBERED).build(),
         })
     }
@@ -111,11 +116,21 @@ impl Catalogue {
         if let Some(item) = self.items.get(&(system.to_owned(), number)).await {
             return Known::Listed(item);
         }
-        match tokio::time::timeout(HINT_WITHIN, self.find(system, number)).await {
+        match tokio::time::timeout(HINT_WITHIN, self.lately(system, number)).await {
             Ok(Ok(Some(item))) => Known::Listed(item),
             Ok(Ok(None)) => Known::Unlisted,
             Ok(Err(_)) | Err(_) => Known::Unsure,
         }
+    }
+
+    /// One item, as it was a moment ago at most: those who ask at the same time get one answer.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] when the catalogue does not answer.
+    pub async fn lately(&self, system: &str, number: i64) -> Result<Option<Item>, Problem> {
+        let key = (system.to_owned(), number);
+        let asked = self.asked.try_get_with(key, self.find(system, number)).await;
+        asked.map_err(|problem| Problem::clone(&problem))
     }
 
     /// One item.
@@ -169,6 +184,7 @@ impl Catalogue {
     /// not be gone. `None` when there is none of that number.
     pub async fn remove(&self, system: &str, number: i64) -> Result<Option<()>, Problem> {
         self.items.invalidate(&(system.to_owned(), number)).await;
+        self.asked.invalidate(&(system.to_owned(), number)).await;
         match self.worker.send(self.worker.client.delete(self.of(system, Some(number)))).await? {
             answer if answer.status() == StatusCode::CONFLICT => {
                 Err(Problem::new(Code::ItemInUse).with("item", number))
@@ -200,6 +216,7 @@ impl Catalogue {
     }
 
     async fn remember(&self, system: &str, item: &Item) {
+        self.asked.invalidate(&(system.to_owned(), item.number)).await;
         self.items.insert((system.to_owned(), item.number), item.clone()).await;
     }
 

@@ -9,18 +9,17 @@ use super::{
     catalogue::{Change, Item, NewItem},
     desk::{self, Paid, reached, time},
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, BEGUN, Gives, HELD, Route, TOLD},
+    shape::{CURRENCY, Field, Holds, METHOD, REASON, REFUNDED, STAGE, Shape, USER, VERSION},
     start::Wanted,
-    systems::{Reading, System, sees_all_of},
+    systems::{Reading, Shelf, System, sees_all_of},
+    workers::MESSAGE,
 };
 use crate::{board::Filter, host::Kind};
 use iso_currency::Currency;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::{Ending, Row},
     cinema::{Cinema, Stage},
@@ -35,111 +34,124 @@ const MEMBERS: Access = Access::Any(&[Role::Member]);
 /// How many reservations of a movie its view shows.
 const SHOWN_MAX: i64 = 20;
 
-pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[Role::Manager], read };
+pub(super) const SYSTEM: System = System {
+    name: NAME,
+    routes: ROUTES,
+    staff: &[Role::Manager],
+    order: "/cinema/reservations",
+    paid: Some(Stage::Reserved.as_str()),
+    shelf: Some(Shelf { path: "/cinema/movies", list: "movies", number: "movieId", title: "desc", wanted: "movieId" }),
+    read,
+};
 
 const ROUTES: &[Route] = &[
-    Route {
-        method: Method::POST,
-        path: "/cinema/movies",
-        access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { register(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/movies",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { movies(&gateway, &call, "movies", movie).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/movies/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { one_movie(&gateway, &call, movie).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/cinema/movies/{}",
-        access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { edit(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::DELETE,
-        path: "/cinema/movies/{}",
-        access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/movieviews",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { movies(&gateway, &call, "movieviews", movieview).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/movieviews/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { one_movie(&gateway, &call, movieview).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/cinema/reservations",
-        access: MEMBERS,
-        serve: |gateway, call| {
-            Box::pin(async move {
-                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/cinema/reservations", reservation).await
-            })
-        },
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/reservations",
-        access: Access::SignedIn,
-        serve: |gateway, call| {
-            Box::pin(async move { desk::list(&gateway, &call, NAME, "reservations", reservation).await })
-        },
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/reservations/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, reservation).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/cinema/reservations/{}",
-        access: Access::Any(&[Role::Member, Role::Manager]),
-        serve: |gateway, call| Box::pin(async move { move_on(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/payments",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/payments/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/cinema/reviews",
-        access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { review(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/reviews",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { reviews(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/cinema/messages",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { gateway.messages(&call, NAME, None).await }),
-    },
+    Route::post("/cinema/movies", MANAGERS, "Registers a movie.", |gateway, call| {
+        Box::pin(async move { register(&gateway, &call).await })
+    })
+    .takes(&[
+        Field::text("desc", "What it is called.", "Parasite").needed(),
+        Field::amount("price", "What a seat costs, in minor units; free without.", "12000"),
+        CURRENCY,
+        Field::number("capacity", "How many seats; one without.", "50"),
+    ])
+    .gives(&[201], Gives::One(&MOVIE)),
+    Route::get("/cinema/movies", Access::SignedIn, "Lists the movies.", |gateway, call| {
+        Box::pin(async move { movies(&gateway, &call, "movies", movie).await })
+    })
+    .lists("movies", &MOVIE),
+    Route::get("/cinema/movies/{item}", Access::SignedIn, "Shows a movie.", |gateway, call| {
+        Box::pin(async move { one_movie(&gateway, &call, movie).await })
+    })
+    .gives(&[200], Gives::One(&MOVIE))
+    .refuses(&[&[Code::UnknownItem]]),
+    Route::patch("/cinema/movies/{item}", MANAGERS, "Changes what a movie is called or costs.", |gateway, call| {
+        Box::pin(async move { edit(&gateway, &call).await })
+    })
+    .takes(&[
+        Field::text("desc", "What it is called from now on.", "Parasite"),
+        Field::amount("price", "What a seat costs from now on.", "13000"),
+        CURRENCY,
+    ])
+    .gives(&[200], Gives::One(&MOVIE))
+    .refuses(&[&[Code::UnknownItem]]),
+    Route::delete(
+        "/cinema/movies/{item}",
+        MANAGERS,
+        "Takes a movie off the catalogue, unless a seat is reserved.",
+        |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
+    )
+    .refuses(&[&[Code::UnknownItem, Code::ItemInUse]]),
+    Route::get("/cinema/movieviews", Access::SignedIn, "Lists the movies with their reservations.", |gateway, call| {
+        Box::pin(async move { movies(&gateway, &call, "movieviews", movieview).await })
+    })
+    .lists("movieviews", &MOVIEVIEW),
+    Route::get(
+        "/cinema/movieviews/{item}",
+        Access::SignedIn,
+        "Shows a movie with its reservations.",
+        |gateway, call| Box::pin(async move { one_movie(&gateway, &call, movieview).await }),
+    )
+    .gives(&[200], Gives::One(&MOVIEVIEW))
+    .refuses(&[&[Code::UnknownItem]]),
+    Route::post("/cinema/reservations", MEMBERS, "Reserves a seat.", |gateway, call| {
+        Box::pin(async move { desk::order(&gateway, &call, &call.fields()?, &SYSTEM, SYSTEM.order, reservation).await })
+    })
+    .takes(&[Field::number("movieId", "Which movie.", "1").needed(), METHOD])
+    .begins(&RESERVATION)
+    .refuses(&[BEGUN, HELD]),
+    Route::get("/cinema/reservations", Access::SignedIn, "Lists reservations, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "reservations", reservation).await })
+    })
+    .lists("reservations", &RESERVATION),
+    Route::get("/cinema/reservations/{booking}", Access::SignedIn, "Shows a reservation.", |gateway, call| {
+        Box::pin(async move { desk::one(&gateway, &call, NAME, reservation).await })
+    })
+    .shows(&RESERVATION),
+    Route::patch(
+        "/cinema/reservations/{booking}",
+        Access::Any(&[Role::Member, Role::Manager]),
+        "Cancels a reservation, or says that the movie was watched.",
+        |gateway, call| Box::pin(async move { move_on(&gateway, &call).await }),
+    )
+    .takes(&[Field::choice(
+        "status",
+        "`reqCancel` by the customer, `watched` by the manager.",
+        &["reqCancel", "watched"],
+        "reqCancel",
+    )
+    .needed()])
+    .moves(&RESERVATION)
+    .refuses(&[TOLD]),
+    Route::get("/cinema/payments", Access::SignedIn, "Lists payments, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await })
+    })
+    .lists("payments", &PAYMENT),
+    Route::get(
+        "/cinema/payments/{booking}",
+        Access::SignedIn,
+        "Shows the payment of a reservation.",
+        |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await }),
+    )
+    .shows(&PAYMENT),
+    Route::post("/cinema/reviews", MEMBERS, "Says how a movie was that you have watched.", |gateway, call| {
+        Box::pin(async move { review(&gateway, &call).await })
+    })
+    .takes(&[
+        Field::number("movieId", "Which movie.", "1"),
+        Field::number("roomId", "The same, under its old name.", "1"),
+        Field::text_to(2000, "content", "What you say.", "Unforgettable.").needed(),
+    ])
+    .gives(&[201], Gives::One(&WRITTEN))
+    .refuses(&[&[Code::NotAttended]]),
+    Route::get("/cinema/reviews", Access::SignedIn, "Lists what was said about a movie.", |gateway, call| {
+        Box::pin(async move { reviews(&gateway, &call).await })
+    })
+    .asks(&[Field::number("movieId", "Which movie.", "1").needed()])
+    .lists("reviews", &REVIEW),
+    Route::get("/cinema/messages", Access::SignedIn, "Lists messages to customers of the cinema.", |gateway, call| {
+        Box::pin(async move { gateway.messages(&call, NAME, None).await })
+    })
+    .lists("messages", &MESSAGE),
 ];
 
 // Movies.
@@ -244,6 +256,17 @@ async fn move_on(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 // Reviews.
 
+const REVIEW: Shape = Shape::new(
+    "Review",
+    &[
+        Field::number("reviewId", "Its number.", "1"),
+        Field::number("movieId", "Of which movie.", "1"),
+        Field::text_to(2000, "content", "What somebody says.", "Unforgettable."),
+        Field::moment("writtenDate", "When."),
+    ],
+);
+const WRITTEN: Shape = Shape::new("WrittenReview", &[Field::id("rsvId", "By which reservation.")]).and(&REVIEW);
+
 /// Only who has been there may say how it was, once for each time.
 async fn review(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
@@ -307,6 +330,21 @@ fn payment_status(row: &Row) -> &'static str {
     }
 }
 
+const MOVIE_FIELDS: &[Field] = &[
+    Field::number("movieId", "Its number.", "1"),
+    Field::text("desc", "What it is called.", "Parasite"),
+    Field::amount("price", "What a seat costs, in minor units.", "12000"),
+    CURRENCY,
+    Field::number("capacity", "How many seats.", "50"),
+    Field::count("free", "How many are free.", "49"),
+    Field::count("reviewCnt", "How many reviews.", "0"),
+    Field::choice("lastAction", "What happened last.", &["register", "reserved", "cancelled", "review"], "register"),
+];
+const SEAT_STATUS: &[&str] = &["available", "reserved"];
+const MOVIE: Shape =
+    Shape::new("Movie", &[Field::choice("status", "Whether a seat is free.", SEAT_STATUS, "available")])
+        .and(&Shape::new("", MOVIE_FIELDS));
+
 fn movie(item: &Item, seats: &Seats) -> Value {
     let free = (i64::from(item.units) - seats.held).max(0);
     let last = match seats.recent.first() {
@@ -328,6 +366,25 @@ fn movie(item: &Item, seats: &Seats) -> Value {
     })
 }
 
+const RSV_ID: Field = Field::id("rsvId", "The reservation.").or_null();
+const RSV_STATUS: Field = Field::text("rsvStatus", "How far it is.", "reserved").or_null();
+const PAY_ID: Field = Field::id("payId", "Its payment.").or_null();
+const PAY_STATUS: Field = Field::text("payStatus", "Where the money is.", "paid").or_null();
+const SEAT: Shape = Shape::new("Seat", &[RSV_ID, RSV_STATUS, PAY_ID, PAY_STATUS]);
+const MOVIEVIEW: Shape = Shape::new(
+    "MovieView",
+    &[
+        Field::choice("movieStatus", "Whether a seat is free.", SEAT_STATUS, "available"),
+        Field::of_kind("status", Holds::Anything, "Always null: see movieStatus.", "").or_null(),
+        RSV_ID,
+        RSV_STATUS,
+        PAY_ID,
+        PAY_STATUS,
+        Field::list("reservations", "Those that you may see, newest first.", &SEAT),
+    ],
+)
+.and(&Shape::new("", MOVIE_FIELDS));
+
 /// One screen with the movie and its reservations: the newest under the names of old, and all of them.
 fn movieview(item: &Item, seats: &Seats) -> Value {
     let mut view = movie(item, seats);
@@ -345,6 +402,33 @@ fn movieview(item: &Item, seats: &Seats) -> Value {
     view["reservations"] = seats.recent.iter().map(shown).collect();
     view
 }
+
+const SEAT_PRICE: Field = Field::amount("price", "What it costs, in minor units.", "12000").or_null();
+const RESERVATION: Shape = Shape::new(
+    "SeatReservation",
+    &[
+        Field::id("rsvId", "Its id."),
+        Field::id("id", "The same."),
+        Field::number("movieId", "Which movie.", "1"),
+        Field::text("desc", "What it is called.", "Parasite").or_null(),
+        USER,
+        SEAT_PRICE,
+        CURRENCY,
+        Field::choice(
+            "status",
+            "How far it is.",
+            &["reqReserve", "reserved", "reqCancel", "cancelled", "watched"],
+            "reserved",
+        ),
+        Field::id("payId", "Its payment.").or_null(),
+        Field::moment("reservedDate", "When it was reserved.").or_null(),
+        Field::moment("cancelledDate", "When it was turned back.").or_null(),
+        REFUNDED,
+        REASON,
+        STAGE,
+        VERSION,
+    ],
+);
 
 fn reservation(row: &Row) -> Value {
     let (price, currency) = desk::price(row);
@@ -366,6 +450,21 @@ fn reservation(row: &Row) -> Value {
         "version": row.version,
     })
 }
+
+const PAYMENT: Shape = Shape::new(
+    "SeatPayment",
+    &[
+        Field::id("payId", "Its id."),
+        Field::id("rsvId", "Of which reservation."),
+        Field::number("movieId", "For which movie.", "1"),
+        SEAT_PRICE,
+        CURRENCY,
+        Field::choice("status", "Where the money is.", &["requested", "paid", "cancelled", "declined"], "paid"),
+        Field::moment("paidDate", "When it was taken.").or_null(),
+        REFUNDED,
+        VERSION,
+    ],
+);
 
 fn payment(row: &Row) -> Value {
     let (price, currency) = desk::price(row);

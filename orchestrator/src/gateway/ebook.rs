@@ -10,24 +10,22 @@ use super::{
     catalogue::{Change, Item, Known, NewItem},
     desk::{self, Paid, ended_because, reached, time},
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, BEGUN, Gives, Route, TOLD},
+    shape::{CURRENCY, DEADLINE, Field, METHOD, REASON, REFUNDED, STAGE, Shape, USER, VERSION, WHY},
     start::Wanted,
-    systems::{Reading, System},
+    systems::{Reading, Shelf, System},
     talk::Message,
 };
 use crate::host::Kind;
 use iso_currency::Currency;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::{Ending, Row},
     money::Money,
     rental::{Decision, Rental, Stage, Verdict},
-    saga::Booking as _,
+    saga::{BECAUSE, Booking as _},
 };
 
 const NAME: &str = Rental::SYSTEM;
@@ -35,105 +33,122 @@ static KIND: &Kind = &Kind::of::<Rental>();
 const ADMINS: Access = Access::Any(&[Role::Admin]);
 const MEMBERS: Access = Access::Any(&[Role::Member]);
 
-pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[], read };
+pub(super) const SYSTEM: System = System {
+    name: NAME,
+    routes: ROUTES,
+    staff: &[],
+    order: "/ebook/rents",
+    paid: Some(Stage::Paid.as_str()),
+    shelf: Some(Shelf { path: "/ebook/books", list: "books", number: "id", title: "bookName", wanted: "bookId" }),
+    read,
+};
 
 const ROUTES: &[Route] = &[
-    Route {
-        method: Method::POST,
-        path: "/ebook/books",
-        access: ADMINS,
-        serve: |gateway, call| Box::pin(async move { register(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/ebook/books",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { books(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/ebook/books/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { book(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/ebook/books/{}",
-        access: ADMINS,
-        serve: |gateway, call| Box::pin(async move { edit(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/ebook/books/approve/{}",
-        access: ADMINS,
-        serve: |gateway, call| Box::pin(async move { decide(&gateway, &call, Decision::Approve).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/ebook/books/reject/{}",
-        access: ADMINS,
-        serve: |gateway, call| Box::pin(async move { decide(&gateway, &call, Decision::Reject).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/ebook/rents",
-        access: MEMBERS,
-        serve: |gateway, call| {
-            Box::pin(
-                async move { desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/ebook/rents", rental).await },
-            )
-        },
-    },
-    Route {
-        method: Method::GET,
-        path: "/ebook/rents",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "rents", rental).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/ebook/rents/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, rental).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/ebook/rents/return/{}",
-        access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { bring_back(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/ebook/rents/cancel/{}",
-        access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/ebook/payments",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/ebook/payments/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/ebook/dashboards",
-        access: Access::SignedIn,
-        serve: |gateway, call| {
-            Box::pin(async move { desk::list(&gateway, &call, NAME, "dashboards", dashboard).await })
-        },
-    },
-    Route {
-        method: Method::GET,
-        path: "/ebook/dashboards/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, dashboard).await }),
-    },
+    Route::post("/ebook/books", ADMINS, "Registers a book.", |gateway, call| {
+        Box::pin(async move { register(&gateway, &call).await })
+    })
+    .takes(&[
+        Field::text("bookName", "Its title.", "Dune").needed(),
+        Field::amount("rentalFee", "What a rental costs, in minor units.", "3000").needed(),
+        CURRENCY,
+    ])
+    .gives(&[201], Gives::One(&BOOK)),
+    Route::get(
+        "/ebook/books",
+        Access::SignedIn,
+        "Lists the books, each with the status of its live rental.",
+        |gateway, call| Box::pin(async move { books(&gateway, &call).await }),
+    )
+    .lists("books", &BOOK),
+    Route::get("/ebook/books/{item}", Access::SignedIn, "Shows a book.", |gateway, call| {
+        Box::pin(async move { book(&gateway, &call).await })
+    })
+    .gives(&[200], Gives::One(&BOOK))
+    .refuses(&[&[Code::UnknownBook]]),
+    Route::patch(
+        "/ebook/books/{item}",
+        ADMINS,
+        "Changes title or fee. A rental that has begun keeps its price.",
+        |gateway, call| Box::pin(async move { edit(&gateway, &call).await }),
+    )
+    .takes(&[
+        Field::text("bookName", "Its new title.", "Dune Messiah"),
+        Field::amount("rentalFee", "What a rental costs from now on.", "3500"),
+        CURRENCY,
+    ])
+    .gives(&[200], Gives::One(&BOOK))
+    .refuses(&[&[Code::UnknownBook]]),
+    Route::delete(
+        "/ebook/books/{item}",
+        ADMINS,
+        "Takes a book off the catalogue, unless somebody has it.",
+        |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
+    )
+    .refuses(&[&[Code::UnknownItem, Code::ItemInUse]]),
+    Route::patch("/ebook/books/approve/{item}", ADMINS, "Approves the live rental of a book.", |gateway, call| {
+        Box::pin(async move { decide(&gateway, &call, Decision::Approve).await })
+    })
+    .takes(RENT)
+    .moves(&DECIDED)
+    .refuses(DECIDING),
+    Route::patch(
+        "/ebook/books/reject/{item}",
+        ADMINS,
+        "Rejects the live rental of a book: the money goes back.",
+        |gateway, call| Box::pin(async move { decide(&gateway, &call, Decision::Reject).await }),
+    )
+    .takes(RENT)
+    .moves(&DECIDED)
+    .refuses(DECIDING),
+    Route::post("/ebook/rents", MEMBERS, "Asks for a book. Its price is the catalogue's.", |gateway, call| {
+        Box::pin(async move { desk::order(&gateway, &call, &call.fields()?, &SYSTEM, SYSTEM.order, rental).await })
+    })
+    .takes(&[Field::number("bookId", "Which book.", "1").needed(), METHOD])
+    .begins(&RENTAL)
+    .refuses(&[BEGUN, &[Code::UnknownBook, Code::BookAlreadyRented]]),
+    Route::get(
+        "/ebook/rents",
+        Access::SignedIn,
+        "Lists rentals, newest first: your own, or all for an administrator.",
+        |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "rents", rental).await }),
+    )
+    .lists("rents", &RENTAL),
+    Route::get("/ebook/rents/{booking}", Access::SignedIn, "Shows a rental.", |gateway, call| {
+        Box::pin(async move { desk::one(&gateway, &call, NAME, rental).await })
+    })
+    .shows(&RENTAL),
+    Route::patch("/ebook/rents/return/{booking}", MEMBERS, "Returns a book.", |gateway, call| {
+        Box::pin(async move { bring_back(&gateway, &call).await })
+    })
+    .moves(&RENTAL)
+    .refuses(&[TOLD, &[Code::NotLent]]),
+    Route::patch(
+        "/ebook/rents/cancel/{booking}",
+        MEMBERS,
+        "Cancels a request that is not approved yet: the money goes back.",
+        |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
+    )
+    .moves(&RENTAL)
+    .refuses(&[TOLD]),
+    Route::get("/ebook/payments", Access::SignedIn, "Lists payments, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await })
+    })
+    .lists("payments", &PAYMENT),
+    Route::get("/ebook/payments/{booking}", Access::SignedIn, "Shows the payment of a rental.", |gateway, call| {
+        Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await })
+    })
+    .shows(&PAYMENT),
+    Route::get("/ebook/dashboards", Access::SignedIn, "Lists rentals with all their dates.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "dashboards", dashboard).await })
+    })
+    .lists("dashboards", &DASHBOARD),
+    Route::get(
+        "/ebook/dashboards/{booking}",
+        Access::SignedIn,
+        "Shows a rental with all its dates.",
+        |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, dashboard).await }),
+    )
+    .shows(&DASHBOARD),
 ];
 
 // Books.
@@ -189,13 +204,13 @@ async fn with_holder(gateway: &Gateway, call: &Call, item: &Item) -> Result<Valu
 /// An administrator decides on the live booking of a book. `rentId` in the body makes it exact.
 async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Response, Problem> {
     let number = call.number(0, Code::UnknownBook)?;
-    let named = if call.body.is_empty() {
-        None
+    let (named, because) = if call.body.is_empty() {
+        (None, None)
     } else {
         // A misspelt name would decide on whoever has the book now.
         let fields = call.fields()?;
-        fields.only(&["rentId"])?;
-        fields.text("rentId", 36)?
+        fields.only(&["rentId", BECAUSE])?;
+        (fields.text("rentId", 36)?, fields.text(BECAUSE, 200)?)
     };
     let row = if let Some(id) = named {
         let id = id.parse().map_err(|_| Problem::field("rentId", "the id of a rental"))?;
@@ -218,7 +233,7 @@ async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Re
         Decision::Approve => ("decide-approve", |row| reached(row, Stage::Approved.as_str())),
         Decision::Reject => ("decide-reject", |row| ended_because(row, workflows::rental::REJECTED)),
     };
-    let body = Verdict { by: call.caller.subject.clone(), decision };
+    let body = Verdict { by: call.caller.subject.clone(), decision, because };
     let message = Message { update: "decide", what: what.into(), body };
     let show = |row: &Row| versioned(row, json(StatusCode::OK, &book_of(row, call)));
     let told = gateway.tell(call, &row, message, effect, show).await;
@@ -297,6 +312,51 @@ fn payment_status(row: &Row) -> &'static str {
     }
 }
 
+/// Who decides says which rental they mean, or means the live one.
+const RENT: &[Field] = &[
+    Field::text_to(
+        36,
+        "rentId",
+        "Which rental; the live one of the book without.",
+        "0199b0a1-7c3e-7d0e-9a51-2f6a3c1b7e42",
+    ),
+    WHY,
+];
+const DECIDING: &[&[Code]] =
+    &[TOLD, &[Code::UnknownBook, Code::NothingToDecide, Code::NotPaidYet, Code::DecidedOtherwise, Code::OwnRequest]];
+const HOLDER: &[Field] = &[
+    Field::id("rentId", "Its live rental, for whose it is and for administrators.").or_null(),
+    Field::text("userId", "Who has it, for the same.", "ada").or_null(),
+    Field::moment("approvedDate", "Since when they have it.").or_null(),
+    Field::count("version", "Of the live rental.", "3").or_null(),
+];
+const BOOK_STATUS: Field =
+    Field::choice("status", "Of its live rental.", &["POSSIBLE", "HELD", "PAID", "APPROVED"], "POSSIBLE");
+const BOOK: Shape = Shape::new(
+    "Book",
+    &[
+        Field::number("id", "Its number.", "1"),
+        Field::text("bookName", "Its title.", "Dune"),
+        Field::amount("rentalFee", "What a rental costs, in minor units.", "3000"),
+        CURRENCY,
+        BOOK_STATUS,
+        Field::moment("registedDate", "When it was registered."),
+    ],
+)
+.and(&Shape::new("", HOLDER));
+const DECIDED: Shape = Shape::new(
+    "DecidedBook",
+    &[
+        Field::number("id", "Its number.", "1"),
+        Field::text("bookName", "Its title.", "Dune").or_null(),
+        FEE,
+        CURRENCY,
+        BOOK_STATUS,
+    ],
+)
+.and(&Shape::new("", HOLDER));
+const FEE: Field = Field::amount("rentalFee", "What it costs, in minor units.", "3000").or_null();
+
 /// A book as the catalogue lists it, with the status of its live booking.
 fn shown(item: &Item, holder: Option<&Row>, call: &Call) -> Value {
     let mut book = json!({
@@ -338,6 +398,27 @@ fn name_holder(book: &mut Value, row: &Row, call: &Call) {
     }
 }
 
+const RENTAL: Shape = Shape::new(
+    "Rental",
+    &[
+        Field::id("id", "Its id."),
+        USER,
+        Field::number("bookId", "Which book.", "1"),
+        Field::text("bookName", "Its title.", "Dune").or_null(),
+        FEE,
+        CURRENCY,
+        Field::choice("status", "How far it is.", &["RENTED", "APPROVED", "RETURNED", "CANCELED"], "RENTED"),
+        Field::moment("rentedDate", "When it was approved.").or_null(),
+        Field::moment("returnedDate", "When it was returned.").or_null(),
+        Field::moment("canceledDate", "When it was turned back.").or_null(),
+        REASON,
+        STAGE,
+        Field::text("waitingFor", "Who has to act.", "administrator").or_null(),
+        DEADLINE,
+        VERSION,
+    ],
+);
+
 fn rental(row: &Row) -> Value {
     json!({
         "id": row.booking,
@@ -358,6 +439,22 @@ fn rental(row: &Row) -> Value {
     })
 }
 
+const PAYMENT: Shape = Shape::new(
+    "RentalPayment",
+    &[
+        Field::id("id", "Its id."),
+        Field::id("rentId", "Of which rental."),
+        USER,
+        Field::number("bookId", "For which book.", "1"),
+        FEE,
+        CURRENCY,
+        Field::choice("status", "Where the money is.", &["PENDING", "PAID", "REFUNDED", "DECLINED", "NONE"], "PAID"),
+        Field::moment("paidDate", "When it was taken.").or_null(),
+        REFUNDED,
+        VERSION,
+    ],
+);
+
 fn payment(row: &Row) -> Value {
     json!({
         "id": row.booking,
@@ -372,6 +469,16 @@ fn payment(row: &Row) -> Value {
         "version": row.version,
     })
 }
+
+const DASHBOARD: Shape = Shape::new(
+    "Dashboard",
+    &[
+        Field::moment("paidDate", "When it was paid.").or_null(),
+        Field::moment("approvedDate", "When it was approved.").or_null(),
+        REFUNDED,
+    ],
+)
+.and(&RENTAL);
 
 fn dashboard(row: &Row) -> Value {
     let mut dashboard = rental(row);

@@ -3,10 +3,12 @@
 use super::{
     Gateway,
     auth::{Caller, Role},
-    bookings::uniform,
+    bookings::{BOOKING, uniform},
     call::{Call, json, needed},
+    catalogue::Known,
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, Gives, Route},
+    shape::{Field, Holds, Shape, WHY},
     talk::Message,
 };
 use crate::{
@@ -17,13 +19,10 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::{BookingId, Ending, Party, Row},
-    saga::{Say, Turn},
+    saga::{May, Say, Turn},
 };
 
 /// How many bookings one word may be for, and for how many of them it is said at the same time.
@@ -33,18 +32,25 @@ const AT_ONCE: usize = 8;
 const TEXT_MAX: usize = 200;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: Method::GET,
-        path: "/inbox",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { inbox(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/inbox/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { say(&gateway, &call).await }),
-    },
+    Route::get("/inbox", Access::SignedIn, "Lists what waits for you, the most urgent first.", |gateway, call| {
+        Box::pin(async move { inbox(&gateway, &call).await })
+    })
+    .asks(&[Field::text_to(20, "system", "Only of this system.", "ebook")])
+    .lists("bookings", &WAITING),
+    Route::post(
+        "/inbox/{word}",
+        Access::SignedIn,
+        "Says a word to one booking or to a hundred; each answers for itself.",
+        |gateway, call| Box::pin(async move { say(&gateway, &call).await }),
+    )
+    .takes(&[
+        Field::of_kind("bookings", Holds::Ids, "To which.", "").needed(),
+        Field::text("teacher", "For `visit`: who comes.", "Mr Kim"),
+        Field::text("visit_date", "For `visit`: when.", "2027-07-01"),
+        Field::number("stylist", "For `assign`: which stylist; the customer's wish without.", "1"),
+        WHY,
+    ])
+    .gives(&[200], Gives::One(&SAID)),
 ];
 
 /// Who speaks for a party. A customer speaks for themselves.
@@ -60,8 +66,8 @@ const fn role_of(party: Party) -> Option<Role> {
     }
 }
 
-fn speaks_for(caller: &Caller, party: Party, row: &Row) -> bool {
-    role_of(party).map_or(row.customer == caller.subject, |role| caller.is_any(&[role]))
+fn speaks_for(caller: &Caller, party: Party, customer: &str) -> bool {
+    role_of(party).map_or(customer == caller.subject.as_str(), |role| caller.is_any(&[role]))
 }
 
 async fn inbox(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -72,14 +78,7 @@ async fn inbox(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         None => None,
         Some(text) => Some(place(text).ok_or_else(|| Problem::field("cursor", "the `next` of another page"))?),
     };
-    let limit = match call.query.get("limit") {
-        None => 50,
-        Some(limit) => limit
-            .parse()
-            .ok()
-            .filter(|limit| (1..=100).contains(limit))
-            .ok_or_else(|| Problem::field("limit", "a number from 1 to 100"))?,
-    };
+    let limit = call.limit()?;
     let wanted = Waiting {
         parties: parties.map(|party| party.as_str().to_owned()).collect(),
         customer: call.caller.subject.to_string(),
@@ -105,13 +104,57 @@ fn place(text: &str) -> Option<Place> {
     Some((deadline, appeared.parse().ok()?))
 }
 
+const SAY: Shape = Shape::new(
+    "Say",
+    &[
+        Field::text("say", "The word.", "approve"),
+        Field::of_kind("with", Holds::Texts, "What it has to come with.", ""),
+        Field::of_kind("may", Holds::Texts, "What it may come with.", ""),
+    ],
+);
+const WAITING: Shape = Shape::new(
+    "Waiting",
+    &[
+        Field::count("seconds_left", "Until its deadline.", "86400").or_null(),
+        Field::list("may", "What may be said to it.", &SAY),
+    ],
+)
+.and(&BOOKING);
+const OUTCOME: Shape = Shape::new(
+    "Outcome",
+    &[
+        Field::id("booking", "Of which booking."),
+        Field::count("status", "As an answer to this one alone would have it.", "200"),
+        Field::text("code", "Why it was refused.", "too_late").or_null(),
+        Field::text("stage", "Where it is.", "approved").or_null(),
+        Field::count("version", "Its version.", "4").or_null(),
+    ],
+);
+const SAID: Shape = Shape::new(
+    "Said",
+    &[Field::text("said", "The word.", "approve"), Field::list("outcomes", "What came of it for each.", &OUTCOME)],
+);
+
 fn shown(row: &Row, now: DateTime<Utc>) -> Value {
     let mut booking = uniform(row);
     booking["seconds_left"] = json!(row.deadline_at.map(|deadline| (deadline - now).num_seconds().max(0)));
     let turn = host::kind(&row.system).and_then(|kind| kind.turn(&row.stage));
-    let says = turn.map_or(&[][..], |turn| turn.says);
-    booking["may"] = says.iter().map(|say| json!({ "say": say.word, "with": say.needs })).collect();
+    booking["may"] = turn.map_or_else(|| json!([]), heard);
     booking
+}
+
+/// What is heard at somebody's turn.
+fn heard(turn: &Turn) -> Value {
+    let taken = |say: &Say| say.takes.iter().map(|may| may.name()).collect::<Vec<_>>();
+    turn.says.iter().map(|say| json!({ "say": say.word, "with": say.needs, "may": taken(say) })).collect()
+}
+
+/// What somebody may say to a booking, as it is shown to them.
+pub(super) fn may(caller: &Caller, booking: &Value) -> Value {
+    let text = |name: &str| booking[name].as_str().unwrap_or_default();
+    let turn = host::kind(text("system")).and_then(|kind| kind.turn(text("stage")));
+    let turn = turn.filter(|turn| speaks_for(caller, turn.party, text("customer")));
+    turn.map_or_else(|| json!([]), heard)
 }
 
 /// Says something to one booking, or to many: each answers for itself.
@@ -120,11 +163,16 @@ async fn say(gateway: &Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
     let bookings = needed(fields.ids("bookings", AT_ONCE_MAX)?, "bookings", "a list of 1 to 100 ids of bookings")?;
     let known = host::SAGAS.iter().flat_map(|kind| kind.turns).flatten().flat_map(|turn| turn.says);
-    let needs: Vec<&str> = known.filter(|say| say.word == word).flat_map(|say| say.needs).copied().collect();
     let mut added = Map::new();
-    for name in needs {
-        let text = fields.text(name, TEXT_MAX)?;
-        added.extend(text.map(|text| (name.to_owned(), json!(text))));
+    for say in known.filter(|say| say.word == word) {
+        let needed = say.needs.iter().map(|name| May::Text(name));
+        for may in needed.chain(say.takes.iter().copied()) {
+            let value = match may {
+                May::Text(name) => fields.text(name, TEXT_MAX)?.map(|text| json!(text)),
+                May::Item(name) => fields.number(name, 1..=i64::MAX)?.map(|number| json!(number)),
+            };
+            added.extend(value.map(|value| (may.name().to_owned(), value)));
+        }
     }
     let said = stream::iter(bookings).map(|booking| {
         let added = &added;
@@ -150,11 +198,16 @@ async fn say_to(
 ) -> Result<Row, Problem> {
     let row = gateway.booking(call, booking, None).await?;
     let (turn, say) = heard_as(&row, word).ok_or_else(|| Problem::new(Code::NotSaid))?;
-    if !speaks_for(&call.caller, turn.party, &row) {
+    if !speaks_for(&call.caller, turn.party, row.customer.as_str()) {
         return Err(Problem::new(Code::Forbidden));
     }
     if let Some(missing) = say.needs.iter().find(|name| !added.contains_key(**name)) {
         return Err(Problem::field(missing, "some text"));
+    }
+    if row.stage == turn.stage
+        && let Some(item) = say.takes.iter().find_map(|may| wished_item(*may, added, &row))
+    {
+        free_for(gateway, &row, item).await?;
     }
     let body = say.message(&call.caller.subject, added);
     let message = Message::at(&row, say.update, word, body)?;
@@ -168,6 +221,27 @@ async fn say_to(
     };
     let newer = |now: &Row| now.version > heard.version;
     Ok(gateway.row_when(booking, call.due(), newer).await?.unwrap_or(row))
+}
+
+/// The item that a booking is to have by a word.
+fn wished_item(may: May, added: &Map<String, Value>, row: &Row) -> Option<i64> {
+    match may {
+        May::Item(name) => Some(added.get(name).and_then(Value::as_i64).unwrap_or(row.item.number)),
+        May::Text(_) => None,
+    }
+}
+
+/// Is there such an item, and is it free at the booking's time? Said while another can still be chosen; who is quicker after
+/// this is decided by the hold.
+pub(super) async fn free_for(gateway: &Gateway, row: &Row, item: i64) -> Result<(), Problem> {
+    if item == 0 {
+        return Ok(());
+    }
+    if let Known::Unlisted = gateway.catalogue.known(&row.system, item).await {
+        return Err(Problem::new(Code::UnknownItem).with("item", item));
+    }
+    let holders = gateway.board.holders_during(&row.system, &[(item, row.period)], Some(row.booking)).await?;
+    if holders.is_empty() { Ok(()) } else { Err(Problem::new(Code::ItemTaken).with("item", item)) }
 }
 
 /// What a word means to a booking: at its present stage, or else at one it has been at, so that a repeat is answered by it.

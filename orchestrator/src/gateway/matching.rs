@@ -9,7 +9,8 @@ use super::{
     call::{Call, Fields, located, needed},
     desk::{self, Paid, reached, stands, time},
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, BEGUN, Gives, Route, TOLD},
+    shape::{CURRENCY, DEADLINE, Field, METHOD, REASON, REFUNDED, STAGE, Shape, USER, VERSION},
     start::Wanted,
     systems::{Reading, System},
 };
@@ -17,10 +18,7 @@ use crate::{board::Filter, host::Kind};
 use iso_currency::Currency;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::{BookingId, Ending, Row},
     matching::{Matching, Stage, TEACHER, VISIT_DATE, Visit},
@@ -35,91 +33,92 @@ const MEMBERS: Access = Access::Any(&[Role::Member]);
 const TEACHERS: Access = Access::Any(&[Role::Teacher]);
 const REFERENCE: &str = "reference";
 
-pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[Role::Teacher], read };
+pub(super) const SYSTEM: System = System {
+    name: NAME,
+    routes: ROUTES,
+    staff: &[Role::Teacher],
+    order: "/matching/matches",
+    paid: Some(Stage::Listed.as_str()),
+    shelf: None,
+    read,
+};
 
 const ROUTES: &[Route] = &[
-    Route {
-        method: Method::POST,
-        path: "/matching/matches",
-        access: MEMBERS,
-        serve: |gateway, call| {
-            Box::pin(async move {
-                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/matching/matches", matching).await
-            })
-        },
-    },
-    Route {
-        method: Method::GET,
-        path: "/matching/matches",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "matches", matching).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/matching/matches/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { one(&gateway, &call, matching).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/matching/matches/{}",
-        access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/matching/payments",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/matching/payments/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { one(&gateway, &call, payment).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/matching/visitReqLists",
-        access: TEACHERS,
-        serve: |gateway, call| Box::pin(async move { open(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/matching/visits",
-        access: TEACHERS,
-        serve: |gateway, call| Box::pin(async move { visit(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/matching/visits",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { visits(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/matching/visits/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { one(&gateway, &call, visit_of).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/matching/visits/{}",
-        access: TEACHERS,
-        serve: |gateway, call| Box::pin(async move { finish(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/matching/myPages",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "myPages", my_page).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/matching/myPages/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { one(&gateway, &call, my_page).await }),
-    },
+    Route::post("/matching/matches", MEMBERS, "Asks for a teacher, and offers a price.", |gateway, call| {
+        Box::pin(async move { desk::order(&gateway, &call, &call.fields()?, &SYSTEM, SYSTEM.order, matching).await })
+    })
+    .takes(&[
+        Field::amount("price", "What you offer, in minor units.", "50000").needed(),
+        CURRENCY,
+        Field::text_to(64, "id", "A reference of your own: as good as an idempotency key.", "17"),
+        METHOD,
+    ])
+    .begins(&MATCH)
+    .refuses(&[BEGUN]),
+    Route::get("/matching/matches", Access::SignedIn, "Lists requests, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "matches", matching).await })
+    })
+    .lists("matches", &MATCH),
+    Route::get("/matching/matches/{match}", Access::SignedIn, "Shows a request.", |gateway, call| {
+        Box::pin(async move { one(&gateway, &call, matching).await })
+    })
+    .shows(&MATCH),
+    Route::patch("/matching/matches/{match}", MEMBERS, "Cancels a request: the money goes back.", |gateway, call| {
+        Box::pin(async move { cancel(&gateway, &call).await })
+    })
+    .takes(&[Field::choice("status", "What it is to become.", &["cancel"], "cancel").needed()])
+    .moves(&MATCH)
+    .refuses(&[TOLD]),
+    Route::get("/matching/payments", Access::SignedIn, "Lists payments, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await })
+    })
+    .lists("payments", &PAYMENT),
+    Route::get("/matching/payments/{match}", Access::SignedIn, "Shows the payment of a request.", |gateway, call| {
+        Box::pin(async move { one(&gateway, &call, payment).await })
+    })
+    .shows(&PAYMENT),
+    Route::get("/matching/visitReqLists", TEACHERS, "Lists what is paid and waits for a teacher.", |gateway, call| {
+        Box::pin(async move { open(&gateway, &call).await })
+    })
+    .lists("visitReqLists", &OPEN),
+    Route::post("/matching/visits", TEACHERS, "Takes a request: the first teacher has it.", |gateway, call| {
+        Box::pin(async move { visit(&gateway, &call).await })
+    })
+    .takes(&[
+        Field::text_to(64, "matchId", "Which request.", "0199b0a1-7c3e-7d0e-9a51-2f6a3c1b7e42").needed(),
+        Field::text_to(100, "teacher", "Your name.", "Mr Kim").needed(),
+        Field::text_to(100, "visitDate", "When you come.", "2027-07-01").needed(),
+    ])
+    .gives(&[201, 202], Gives::Row(&VISIT))
+    .refuses(&[TOLD, &[Code::AlreadyAssigned, Code::OwnRequest]]),
+    Route::get("/matching/visits", Access::SignedIn, "Lists visits that are fixed.", |gateway, call| {
+        Box::pin(async move { visits(&gateway, &call).await })
+    })
+    .lists("visits", &VISIT),
+    Route::get("/matching/visits/{match}", Access::SignedIn, "Shows a visit.", |gateway, call| {
+        Box::pin(async move { one(&gateway, &call, visit_of).await })
+    })
+    .shows(&VISIT),
+    Route::patch("/matching/visits/{match}", TEACHERS, "Says that the class is finished.", |gateway, call| {
+        Box::pin(async move { finish(&gateway, &call).await })
+    })
+    .takes(&[Field::choice("status", "What it is to become.", &["classFinished"], "classFinished").needed()])
+    .moves(&VISIT)
+    .refuses(&[TOLD]),
+    Route::get(
+        "/matching/myPages",
+        Access::SignedIn,
+        "Lists requests with what has happened to them.",
+        |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "myPages", my_page).await }),
+    )
+    .lists("myPages", &MY_PAGE),
+    Route::get(
+        "/matching/myPages/{match}",
+        Access::SignedIn,
+        "Shows a request with what has happened to it.",
+        |gateway, call| Box::pin(async move { one(&gateway, &call, my_page).await }),
+    )
+    .shows(&MY_PAGE),
 ];
 
 // Requests.
@@ -258,6 +257,29 @@ fn transitions(row: &Row) -> Value {
     happened.collect()
 }
 
+const BID: Field = Field::amount("price", "What is offered, in minor units.", "50000").or_null();
+const MATCH_STATUS: Field = Field::choice(
+    "status",
+    "How far it is.",
+    &["matchRequest", "VisitAssigned", "cancel", "VisitCanceled", "classFinished"],
+    "matchRequest",
+);
+const MATCH: Shape = Shape::new(
+    "Match",
+    &[
+        Field::id("id", "Its id."),
+        Field::text("reference", "The student's own.", "17").or_null(),
+        USER,
+        BID,
+        CURRENCY,
+        MATCH_STATUS,
+        REASON,
+        DEADLINE,
+        STAGE,
+        VERSION,
+    ],
+);
+
 fn matching(row: &Row) -> Value {
     let (price, currency) = desk::price(row);
     json!({
@@ -273,6 +295,24 @@ fn matching(row: &Row) -> Value {
         "version": row.version,
     })
 }
+
+const PAYMENT: Shape = Shape::new(
+    "MatchPayment",
+    &[
+        Field::id("matchId", "Of which request."),
+        BID,
+        CURRENCY,
+        Field::choice(
+            "paymentAction",
+            "Where the money is.",
+            &["Requested", "Approved", "Cancel", "Declined"],
+            "Approved",
+        ),
+        Field::moment("paidDate", "When it was taken.").or_null(),
+        REFUNDED,
+        VERSION,
+    ],
+);
 
 fn payment(row: &Row) -> Value {
     let (price, currency) = desk::price(row);
@@ -292,6 +332,17 @@ fn payment(row: &Row) -> Value {
     })
 }
 
+const OPEN: Shape = Shape::new(
+    "OpenMatch",
+    &[
+        Field::id("id", "Its id."),
+        BID,
+        CURRENCY,
+        Field::moment("listedDate", "Since when it waits.").or_null(),
+        DEADLINE,
+    ],
+);
+
 /// What a teacher sees before they take it: not whose it is.
 fn listed(row: &Row) -> Value {
     let (price, currency) = desk::price(row);
@@ -300,6 +351,17 @@ fn listed(row: &Row) -> Value {
         "deadline": row.deadline_at,
     })
 }
+
+const VISIT: Shape = Shape::new(
+    "Visit",
+    &[
+        Field::id("matchId", "Of which request."),
+        Field::text("teacher", "Who comes.", "Mr Kim").or_null(),
+        Field::text("visitDate", "When.", "2027-07-01").or_null(),
+        MATCH_STATUS,
+        VERSION,
+    ],
+);
 
 fn visit_of(row: &Row) -> Value {
     json!({
@@ -310,6 +372,20 @@ fn visit_of(row: &Row) -> Value {
         "version": row.version,
     })
 }
+
+const TRANSITION: Shape =
+    Shape::new("Transition", &[Field::text("event", "What happened.", "MatchRequested"), Field::moment("at", "When.")]);
+const MY_PAGE: Shape = Shape::new(
+    "MatchMyPage",
+    &[
+        Field::text("status", "What happened last.", "PaymentApproved"),
+        Field::text("teacher", "Who comes.", "Mr Kim").or_null(),
+        Field::text("visitDate", "When.", "2027-07-01").or_null(),
+        REFUNDED,
+        Field::list("transitions", "What has happened, in order.", &TRANSITION),
+    ],
+)
+.and(&MATCH);
 
 fn my_page(row: &Row) -> Value {
     let mut page = matching(row);

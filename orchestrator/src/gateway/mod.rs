@@ -9,11 +9,14 @@ mod bookings;
 mod call;
 mod catalogue;
 mod cinema;
+mod console;
 mod desk;
 mod ebook;
 mod inbox;
+mod inside;
 mod limits;
 mod matching;
+mod openapi;
 mod parcel;
 mod people;
 pub mod problem;
@@ -22,18 +25,21 @@ mod resort;
 mod routes;
 mod salon;
 mod server;
+mod shape;
 mod start;
 mod story;
 mod stuck;
 mod systems;
 mod talk;
+mod today;
 mod webhooks;
 mod when;
 mod worker;
 mod workers;
 
+pub use console::{Oidc, Settings as Console, pages};
 pub use limits::Rate;
-pub use routes::{Access, Route, routes};
+pub use routes::{Access, BEGUN, Gives, HELD, Route, SEEN, TOLD, routes};
 pub use server::Settings as Connections;
 
 use crate::{board::Board, metrics::REQUESTS};
@@ -46,7 +52,7 @@ use futures::{Stream, StreamExt};
 use limits::Rates;
 use problem::{Code, Problem};
 use secrecy::SecretString;
-use start::Turns;
+use start::{Starts, Turns};
 use std::{convert::Infallible, net::SocketAddr, num::NonZeroUsize, ops::RangeInclusive, sync::Arc, time::Duration};
 use temporalio_client::Client;
 use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
@@ -93,6 +99,8 @@ pub struct Settings {
     pub requests_in_flight_max: NonZeroUsize,
     /// `HOLDFAST_ANSWER_SECONDS`: nobody waits longer for an answer, unless they ask to.
     pub answer_within: Duration,
+    /// What browsers see.
+    pub console: Console,
     /// How often a caller may ask.
     pub rate: Rate,
     /// How connections are taken, and how they end.
@@ -127,6 +135,7 @@ impl Settings {
             service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
             requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number from 1", REQUESTS_MAX)?,
             answer_within: seconds_or("HOLDFAST_ANSWER_SECONDS", ANSWER_WITHIN)?,
+            console: Console::read()?,
             rate: Rate {
                 per_second: or("HOLDFAST_REQUESTS_PER_SECOND_MAX", "a number from 1", rate.per_second)?,
                 burst: or("HOLDFAST_REQUESTS_BURST_MAX", "a number from 1", rate.burst)?,
@@ -150,6 +159,12 @@ impl Settings {
     }
 }
 
+/// The published description of the API, as it is served at `/openapi.json`.
+#[must_use]
+pub fn openapi() -> &'static str {
+    &openapi::TEXT
+}
+
 /// What every request is served with.
 pub struct Gateway {
     temporal: Client,
@@ -165,9 +180,12 @@ pub struct Gateway {
     answer_within: Duration,
     limits: Limits,
     turns: Turns,
+    starts: Starts,
     in_flight: Semaphore,
     rates: Rates,
     connections: Connections,
+    console: Console,
+    seal: console::Seal,
     stop: CancellationToken,
 }
 
@@ -191,9 +209,12 @@ impl Gateway {
             answer_within: settings.answer_within,
             limits: settings.limits.clone(),
             turns: Turns::default(),
+            starts: Starts::default(),
             in_flight: Semaphore::new(settings.requests_in_flight_max.get()),
             rates: Rates::new(settings.rate),
             connections: settings.connections,
+            console: settings.console.clone(),
+            seal: console::Seal::new(&settings.service_secret),
             stop,
         })
     }
@@ -227,7 +248,18 @@ async fn answer(
     if path.len() > PATH_BYTES_MAX || query.len() > QUERY_BYTES_MAX {
         return Problem::new(Code::PathTooLong).into_response();
     }
-    let (route, parameters) = match routes::find(method, path) {
+    let found = match console::find(method, path) {
+        Some(Ok((page, parameters))) => {
+            let response = visit(gateway, page, parameters, path, query, headers, body).await;
+            let status = response.status();
+            let labels = [method.as_str(), page.path, status.as_str()];
+            REQUESTS.with_label_values(&labels).observe(arrived.elapsed().as_secs_f64());
+            return response;
+        }
+        Some(Err(problem)) => Err(problem),
+        None => routes::find(method, path),
+    };
+    let (route, parameters) = match found {
         Ok(found) => found,
         Err(problem) => return problem.into_response(),
     };
@@ -237,6 +269,38 @@ async fn answer(
     let labels = [route.method.as_str(), route.path, status.as_str()];
     REQUESTS.with_label_values(&labels).observe(arrived.elapsed().as_secs_f64());
     response
+}
+
+/// A browser visits a page.
+async fn visit(
+    gateway: &Arc<Gateway>,
+    page: &'static console::Page,
+    parameters: Vec<String>,
+    path: &str,
+    query: &str,
+    headers: HeaderMap,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
+) -> Response {
+    let session = gateway.session(&headers).await;
+    // Whoever is not signed in has no rate of their own, and gets no further than the sign-in page.
+    let left = match session.as_ref().map(|session| gateway.rates.count(&session.caller.subject)).transpose() {
+        Ok(left) => left,
+        Err(problem) => return problem.into_response(),
+    };
+    let body = match tokio::time::timeout(BODY_WITHIN, read(body)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(problem)) => return problem.into_response(),
+        Err(_) => return Problem::new(Code::SlowBody).into_response(),
+    };
+    let (Some(query), Some(form)) = (console::fields(query.as_bytes()), console::fields(&body)) else {
+        return Problem::field("query", "name=value pairs, percent-encoded").into_response();
+    };
+    let visit = console::Visit { session, parameters, path: path.to_owned(), query, form, headers };
+    let response = page.answer(gateway, visit).await;
+    match left {
+        Some(left) => left.say(response),
+        None => response,
+    }
 }
 
 /// A request that has found its route.

@@ -7,8 +7,9 @@ use super::{
     auth::Role,
     call::{Call, Fields, json, needed},
     desk::{self, Paid, reached, time},
-    problem::Problem,
-    routes::{Access, Route},
+    problem::{Code, Problem},
+    routes::{Access, BEGUN, Route, TOLD},
+    shape::{CURRENCY, Field, METHOD, REASON, REFUNDED, STAGE, Shape, VERSION},
     start::Wanted,
     systems::{Reading, System},
 };
@@ -16,12 +17,9 @@ use crate::{board::Filter, host::Kind};
 use iso_currency::Currency;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 use workflows::{
-    booking::{Ending, Row},
+    booking::{Ending, Row, Subject},
     money::Money,
     parcel::{COURIER, LOCATION, Leg, Parcel, Report, Stage},
     saga::{Booking as _, stage},
@@ -36,73 +34,74 @@ const POINTS_PAGE: usize = 200;
 /// How many parcels one request may be for.
 const PARCELS_MAX: i64 = 100;
 
-pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[Role::Courier], read };
+pub(super) const SYSTEM: System = System {
+    name: NAME,
+    routes: ROUTES,
+    staff: &[Role::Courier],
+    order: "/parcel/requests",
+    paid: Some(Stage::Paid.as_str()),
+    shelf: None,
+    read,
+};
 
 const ROUTES: &[Route] = &[
-    Route {
-        method: Method::POST,
-        path: "/parcel/requests",
-        access: MEMBERS,
-        serve: |gateway, call| {
-            Box::pin(async move {
-                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/parcel/requests", request).await
-            })
-        },
-    },
-    Route {
-        method: Method::GET,
-        path: "/parcel/requests",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "requests", request).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/parcel/requests/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, request).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/parcel/requests/{}",
-        access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/parcel/payments",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/parcel/payments/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/parcel/deliveries",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { deliveries(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/parcel/deliveries/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, delivery).await }),
-    },
-    Route {
-        method: Method::PUT,
-        path: "/parcel/deliveries/{}",
-        access: COURIERS,
-        serve: |gateway, call| Box::pin(async move { report(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/parcel/points",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { points(&gateway, &call).await }),
-    },
+    Route::post("/parcel/requests", MEMBERS, "Asks for parcels to be delivered.", |gateway, call| {
+        Box::pin(async move { desk::order(&gateway, &call, &call.fields()?, &SYSTEM, SYSTEM.order, request).await })
+    })
+    .takes(&[Field::number("qty", "How many parcels.", "1").needed(), METHOD])
+    .begins(&REQUEST)
+    .refuses(&[BEGUN]),
+    Route::get("/parcel/requests", Access::SignedIn, "Lists requests, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "requests", request).await })
+    })
+    .lists("requests", &REQUEST),
+    Route::get("/parcel/requests/{booking}", Access::SignedIn, "Shows a request.", |gateway, call| {
+        Box::pin(async move { desk::one(&gateway, &call, NAME, request).await })
+    })
+    .shows(&REQUEST),
+    Route::patch(
+        "/parcel/requests/{booking}",
+        MEMBERS,
+        "Cancels a request that is not picked up yet: the money goes back.",
+        |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
+    )
+    .takes(&[Field::choice("status", "What it is to become.", &["ReqCanceled"], "ReqCanceled").needed()])
+    .moves(&REQUEST)
+    .refuses(&[TOLD]),
+    Route::get("/parcel/payments", Access::SignedIn, "Lists payments, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await })
+    })
+    .lists("payments", &PAYMENT),
+    Route::get("/parcel/payments/{booking}", Access::SignedIn, "Shows the payment of a request.", |gateway, call| {
+        Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await })
+    })
+    .shows(&PAYMENT),
+    Route::get("/parcel/deliveries", Access::SignedIn, "Lists deliveries, newest first.", |gateway, call| {
+        Box::pin(async move { deliveries(&gateway, &call).await })
+    })
+    .asks(&[Field::flag("waiting", "Only those that wait for a courier.")])
+    .lists("deliveries", &DELIVERY),
+    Route::get("/parcel/deliveries/{booking}", Access::SignedIn, "Shows a delivery.", |gateway, call| {
+        Box::pin(async move { desk::one(&gateway, &call, NAME, delivery).await })
+    })
+    .shows(&DELIVERY),
+    Route::put("/parcel/deliveries/{booking}", COURIERS, "Says where a parcel is.", |gateway, call| {
+        Box::pin(async move { report(&gateway, &call).await })
+    })
+    .takes(&[
+        Field::choice("status", "How far it has come.", &["PickedUp", "Finish"], "PickedUp").needed(),
+        Field::text_to(100, "courierName", "Who carries it.", "Lee"),
+        Field::text("location", "Where it is.", "Seoul"),
+    ])
+    .moves(&DELIVERY)
+    .refuses(&[TOLD, &[Code::OwnRequest]]),
+    Route::get(
+        "/parcel/points",
+        Access::SignedIn,
+        "Lists loyalty points: your own, or everybody's for an administrator.",
+        |gateway, call| Box::pin(async move { points(&gateway, &call).await }),
+    )
+    .lists("points", &POINTS),
 ];
 
 /// Reads what a member asks for. The price is ours: so much for each parcel.
@@ -158,8 +157,16 @@ async fn report(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 /// What members have: their own, or everybody's for those who see all.
 async fn points(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let of = (!call.caller.sees_all()).then(|| call.caller.subject.as_str());
-    let points = gateway.points(of, call.query.get("cursor").map_or("", String::as_str)).await?;
-    let next = points.last().filter(|_| points.len() >= POINTS_PAGE).map(|last| last["memberId"].clone());
+    let after = match call.query.get("cursor") {
+        None => String::new(),
+        Some(after) if after.parse::<Subject>().is_ok() => after.clone(),
+        Some(_) => return Err(Problem::field("cursor", "the `next` of another page")),
+    };
+    let mut points = gateway.points(of, &after).await?;
+    let limit = usize::try_from(call.limit()?).unwrap_or(POINTS_PAGE);
+    let more = points.len() >= POINTS_PAGE || points.len() > limit;
+    points.truncate(limit);
+    let next = points.last().filter(|_| more).map(|last| last["memberId"].clone());
     Ok(json(StatusCode::OK, &json!({ "points": points, "next": next })))
 }
 
@@ -185,6 +192,31 @@ fn delivery_status(row: &Row) -> Option<&'static str> {
     }
 }
 
+const MEMBER: Field = Field::text("memberId", "Whose it is: their subject.", "ada");
+const DELIVERY_STATUS: Field = Field::choice(
+    "deliveryStatus",
+    "Where the parcels are.",
+    &["BeforeChecked", "PickedUp", "Finish", "Canceled"],
+    "BeforeChecked",
+)
+.or_null();
+const PARCEL_PRICE: Field = Field::amount("price", "What it costs, in minor units.", "3000").or_null();
+const REQUEST: Shape = Shape::new(
+    "ParcelRequest",
+    &[
+        Field::id("id", "Its id."),
+        MEMBER,
+        Field::number("qty", "How many parcels.", "1").or_null(),
+        PARCEL_PRICE,
+        CURRENCY,
+        Field::choice("status", "Whether it stands.", &["Registered", "ReqCanceled"], "Registered"),
+        DELIVERY_STATUS,
+        REASON,
+        STAGE,
+        VERSION,
+    ],
+);
+
 fn request(row: &Row) -> Value {
     let (price, currency) = desk::price(row);
     json!({
@@ -200,6 +232,21 @@ fn request(row: &Row) -> Value {
         "version": row.version,
     })
 }
+
+const PAYMENT: Shape = Shape::new(
+    "ParcelPayment",
+    &[
+        Field::id("id", "Its id."),
+        Field::id("requestId", "Of which request."),
+        MEMBER,
+        PARCEL_PRICE,
+        CURRENCY,
+        Field::choice("status", "Where the money is.", &["Requested", "Paid", "PayCanceled", "Declined"], "Paid"),
+        Field::moment("paidDate", "When it was taken.").or_null(),
+        REFUNDED,
+        VERSION,
+    ],
+);
 
 fn payment(row: &Row) -> Value {
     let (price, currency) = desk::price(row);
@@ -220,6 +267,28 @@ fn payment(row: &Row) -> Value {
         "version": row.version,
     })
 }
+
+const DELIVERY: Shape = Shape::new(
+    "Delivery",
+    &[
+        Field::id("id", "Its id."),
+        Field::id("requestId", "Of which request."),
+        MEMBER,
+        Field::text("courierName", "Who carries it.", "Lee").or_null(),
+        Field::text("location", "Where it is.", "Seoul").or_null(),
+        Field::choice(
+            "status",
+            "Where the parcels are.",
+            &["BeforeChecked", "PickedUp", "Finish", "Canceled"],
+            "PickedUp",
+        )
+        .or_null(),
+        Field::moment("pickedUpDate", "When they were picked up.").or_null(),
+        Field::moment("finishedDate", "When they arrived.").or_null(),
+        VERSION,
+    ],
+);
+const POINTS: Shape = Shape::new("Points", &[MEMBER, Field::count("point", "How many.", "100")]);
 
 fn delivery(row: &Row) -> Value {
     json!({

@@ -5,46 +5,65 @@ use super::{
     auth::Role,
     call::{Call, json, next},
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, Gives, Route},
+    shape::{Field, Shape},
 };
 use serde_json::{Value, json};
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 
 const OPERATORS: Access = Access::Any(&[Role::Operator]);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: Method::GET,
-        path: "/me/contact",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { contact(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::PUT,
-        path: "/me/contact",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { keep(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/messages/dead",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { dead(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/messages/dead/{}/resend",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { resend(&gateway, &call).await }),
-    },
+    Route::get("/me/contact", Access::SignedIn, "Shows where you can be reached.", |gateway, call| {
+        Box::pin(async move { contact(&gateway, &call).await })
+    })
+    .gives(&[200], Gives::One(&CONTACT)),
+    Route::put("/me/contact", Access::SignedIn, "Says where you can be reached.", |gateway, call| {
+        Box::pin(async move { keep(&gateway, &call).await })
+    })
+    .takes(&[
+        Field::text_to(254, "mail", "Your address; not by mail without.", "you@example.com"),
+        Field::text_to(32, "phone", "Your number; not by text without.", "+82 10 1234 5678"),
+        Field::choice("language", "Your language.", &["en", "ko"], "en"),
+    ])
+    .gives(&[200], Gives::One(&CONTACT)),
+    Route::get("/messages/dead", OPERATORS, "Lists messages that will not arrive by themselves.", |gateway, call| {
+        Box::pin(async move { dead(&gateway, &call).await })
+    })
+    .lists("letters", &LETTER),
+    Route::post("/messages/dead/{letter}/resend", OPERATORS, "Sends such a message again.", |gateway, call| {
+        Box::pin(async move { resend(&gateway, &call).await })
+    })
+    .gives(&[200], Gives::One(&LETTER))
+    .refuses(&[&[Code::NoSuchLetter]]),
 ];
 
 fn url(gateway: &Gateway, call: &Call) -> String {
     format!("{}/contacts/{}", gateway.notification.base, call.caller.subject)
 }
+
+const CONTACT: Shape = Shape::new(
+    "Contact",
+    &[
+        Field::text_to(254, "mail", "The address.", "you@example.com").or_null(),
+        Field::text_to(32, "phone", "The number.", "+82 10 1234 5678").or_null(),
+        Field::choice("language", "The language.", &["en", "ko"], "en"),
+    ],
+);
+const LETTER: Shape = Shape::new(
+    "DeadLetter",
+    &[
+        Field::number("message", "Its number.", "1"),
+        Field::id("booking", "About which booking."),
+        Field::text("system", "Of which system.", "ebook"),
+        Field::text("stage", "About which stage.", "paid"),
+        Field::text("channel", "By which way.", "mail").or_null(),
+        Field::text_to(2000, "problem", "Why it did not arrive.", "refused").or_null(),
+        Field::text("state", "How far it is.", "dead"),
+        Field::count("attempts", "How often it was tried.", "3"),
+        Field::moment("asked_at", "When it was asked for."),
+    ],
+);
 
 /// The caller's own, and nobody else's.
 async fn contact(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {

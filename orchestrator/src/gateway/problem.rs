@@ -92,6 +92,8 @@ codes! {
     DecidedOtherwise = "decided_otherwise", CONFLICT, "The booking has been decided otherwise.";
     /// It is too late for that.
     TooLate = "too_late", CONFLICT, "It is too late for this: the booking has moved on.";
+    /// The board does not show that version.
+    VersionNotReached = "version_not_reached", CONFLICT, "The booking has not reached that version in time.";
     /// It is not lent.
     NotLent = "not_lent", CONFLICT, "The book is not lent, so it cannot be returned.";
     /// Nothing is waiting to be tried again.
@@ -121,8 +123,6 @@ codes! {
         "This idempotency key was used for another request.";
     /// The caller sends too many requests.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "You send more requests than you may. This one was not looked at.";
-    /// The board does not show that version.
-    VersionNotReached = "version_not_reached", SERVICE_UNAVAILABLE, "The booking has not reached that version in time.";
     /// Too many requests are in flight.
     TooBusy = "too_busy", SERVICE_UNAVAILABLE, "Too many requests are in flight. Nothing was done.";
     /// A part that is needed does not answer.
@@ -153,6 +153,7 @@ impl Problem {
     pub fn new(code: Code) -> Self {
         let problem = Self { code, members: Map::new(), headers: Vec::new() };
         match code.status() {
+            _ if code == Code::VersionNotReached => problem.header(header::RETRY_AFTER, "1"),
             StatusCode::SERVICE_UNAVAILABLE => problem.header(header::RETRY_AFTER, "1"),
             StatusCode::UNAUTHORIZED => problem.header(header::WWW_AUTHENTICATE, "Bearer"),
             _ => problem,
@@ -196,6 +197,12 @@ impl Problem {
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.members.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// A member of the document.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
     }
 
     /// Adds a header to the answer.

@@ -5,31 +5,49 @@ use super::{
     auth::Role,
     call::{Call, json, needed},
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, Gives, Route},
+    shape::{Field, Shape},
 };
 use serde_json::{Value, json};
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 
 const OPERATORS: Access = Access::Any(&[Role::Operator]);
 const REASON_MAX: usize = 500;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: Method::GET,
-        path: "/provider",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { look(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::PUT,
-        path: "/provider",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { turn(&gateway, &call).await }),
-    },
+    Route::get("/provider", OPERATORS, "Says how the payment provider is.", |gateway, call| {
+        Box::pin(async move { look(&gateway, &call).await })
+    })
+    .gives(&[200], Gives::One(&WEATHER)),
+    Route::put(
+        "/provider",
+        OPERATORS,
+        "Stops all calls to the payment provider, or lets them go again.",
+        |gateway, call| Box::pin(async move { turn(&gateway, &call).await }),
+    )
+    .takes(&[
+        Field::flag("paused", "No calls, or calls again.").needed(),
+        Field::text_to(500, "reason", "Why.", "The provider has announced an outage.").needed(),
+    ])
+    .gives(&[200], Gives::One(&WEATHER)),
 ];
+
+const PAUSE: Shape = Shape::new(
+    "Pause",
+    &[
+        Field::text("by", "Who turned the switch.", "ops"),
+        Field::text_to(500, "reason", "Why.", "The provider has announced an outage."),
+        Field::moment("since", "When."),
+    ],
+);
+const WEATHER: Shape = Shape::new(
+    "Weather",
+    &[
+        Field::choice("state", "Whether it is asked.", &["closed", "half_open", "open", "paused"], "closed"),
+        Field::count("retry_seconds", "When it is asked again.", "30").or_null(),
+        Field::one("pause", "Who has stopped all calls.", &PAUSE).or_null(),
+    ],
+);
 
 fn url(gateway: &Gateway) -> String {
     format!("{}/provider", gateway.payment.base)

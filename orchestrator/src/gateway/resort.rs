@@ -10,9 +10,10 @@ use super::{
     catalogue::{Change, Item, NewItem},
     desk::{self, Paid, reached, stands, time},
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, BEGUN, Gives, HELD, Route, SEEN, TOLD},
+    shape::{CURRENCY, DEADLINE, Field, METHOD, REASON, REFUNDED, STAGE, Shape, USER, VERSION},
     start::Wanted,
-    systems::{Reading, System},
+    systems::{Reading, Shelf, System},
 };
 use crate::{board::Filter, host::Kind};
 use chrono::{DateTime, Utc};
@@ -20,10 +21,7 @@ use chrono_tz::Tz;
 use iso_currency::Currency;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::{Ending, Period, Row},
     resort::{Payment, Resort, Stage},
@@ -42,117 +40,154 @@ const MEMBERS: Access = Access::Any(&[Role::Member]);
 const SENDERS: Access = Access::Any(&[Role::Sender]);
 const DAYS: &str = "days such as 7/23~25 or 7/30~8/2, still to come";
 
-pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[Role::Sender], read };
+pub(super) const SYSTEM: System = System {
+    name: NAME,
+    routes: ROUTES,
+    staff: &[Role::Sender],
+    order: "/resort/reservations",
+    paid: Some(Stage::Paid.as_str()),
+    shelf: Some(Shelf {
+        path: "/resort/resorts",
+        list: "resorts",
+        number: "id",
+        title: "resortName",
+        wanted: "resortId",
+    }),
+    read,
+};
 
 const ROUTES: &[Route] = &[
-    Route {
-        method: Method::POST,
-        path: "/resort/resorts",
-        access: ADMINS,
-        serve: |gateway, call| Box::pin(async move { register(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/resorts",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { resorts(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/resorts/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { resort(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/resort/resorts/{}",
-        access: ADMINS,
-        serve: |gateway, call| Box::pin(async move { edit(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::DELETE,
-        path: "/resort/resorts/{}",
-        access: ADMINS,
-        serve: |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/resort/reservations",
-        access: MEMBERS,
-        serve: |gateway, call| {
-            Box::pin(async move {
-                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/resort/reservations", reservation).await
-            })
+    Route::post("/resort/resorts", ADMINS, "Registers a resort for some days.", |gateway, call| {
+        Box::pin(async move { register(&gateway, &call).await })
+    })
+    .takes(&[
+        Field::text("resortName", "Its name.", "Sea View").needed(),
+        Field::text_to(100, "resortType", "What kind it is.", "Hotel"),
+        Field::text_to(40, "resortPeriod", "The days it is offered for, in its own time zone.", "7/23~25").needed(),
+        Field::number("resortYear", "Their year; the next that fits without.", "2027"),
+        Field::text_to(64, "timeZone", "Its time zone.", "Asia/Seoul"),
+        Field::amount("resortPrice", "What the stay costs, in minor units.", "100000").needed(),
+        CURRENCY,
+    ])
+    .gives(&[201], Gives::One(&RESORT)),
+    Route::get(
+        "/resort/resorts",
+        Access::SignedIn,
+        "Lists the resorts, and whether they are available.",
+        |gateway, call| Box::pin(async move { resorts(&gateway, &call).await }),
+    )
+    .lists("resorts", &RESORT),
+    Route::get("/resort/resorts/{item}", Access::SignedIn, "Shows a resort.", |gateway, call| {
+        Box::pin(async move { resort(&gateway, &call).await })
+    })
+    .gives(&[200], Gives::One(&RESORT))
+    .refuses(&[&[Code::UnknownItem]]),
+    Route::patch(
+        "/resort/resorts/{item}",
+        ADMINS,
+        "Changes a resort. Reservations that have begun keep what they agreed on.",
+        |gateway, call| Box::pin(async move { edit(&gateway, &call).await }),
+    )
+    .takes(&[
+        Field::text("resortName", "Its new name.", "Sea View"),
+        Field::text_to(100, "resortType", "What kind it is.", "Hotel"),
+        Field::text_to(40, "resortPeriod", "The days it is offered for.", "7/26~28"),
+        Field::number("resortYear", "Their year; the next that fits without.", "2027"),
+        Field::text_to(64, "timeZone", "Its time zone.", "Asia/Seoul"),
+        Field::amount("resortPrice", "What the stay costs from now on.", "120000"),
+        CURRENCY,
+    ])
+    .gives(&[200], Gives::One(&RESORT))
+    .refuses(&[&[Code::UnknownItem]]),
+    Route::delete(
+        "/resort/resorts/{item}",
+        ADMINS,
+        "Takes a resort off the catalogue, unless it is booked.",
+        |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
+    )
+    .refuses(&[&[Code::UnknownItem, Code::ItemInUse]]),
+    Route::post(
+        "/resort/reservations",
+        MEMBERS,
+        "Asks for a resort, for the days it is offered for or as many others.",
+        |gateway, call| {
+            Box::pin(
+                async move { desk::order(&gateway, &call, &call.fields()?, &SYSTEM, SYSTEM.order, reservation).await },
+            )
         },
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/reservations",
-        access: Access::SignedIn,
-        serve: |gateway, call| {
-            Box::pin(async move { desk::list(&gateway, &call, NAME, "reservations", reservation).await })
-        },
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/reservations/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, reservation).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/resort/reservations/{}",
-        access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/payments",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/payments/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/resort/payments/{}",
-        access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { pay(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/vouchers",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { vouchers(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/vouchers/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { voucher(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/resort/vouchers/{}",
-        access: SENDERS,
-        serve: |gateway, call| Box::pin(async move { send(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/myPages",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::list(&gateway, &call, NAME, "myPages", my_page).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/resort/myPages/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, my_page).await }),
-    },
+    )
+    .takes(&[
+        Field::number("resortId", "Which resort.", "1").needed(),
+        Field::text_to(100, "memberName", "Who stays.", "Ada"),
+        Field::text_to(40, "resortPeriod", "Other days, as many.", "7/26~28"),
+        Field::number("resortYear", "Their year; the next that fits without.", "2027"),
+        METHOD,
+    ])
+    .begins(&RESERVATION)
+    .refuses(&[BEGUN, HELD]),
+    Route::get("/resort/reservations", Access::SignedIn, "Lists reservations, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "reservations", reservation).await })
+    })
+    .lists("reservations", &RESERVATION),
+    Route::get("/resort/reservations/{booking}", Access::SignedIn, "Shows a reservation.", |gateway, call| {
+        Box::pin(async move { desk::one(&gateway, &call, NAME, reservation).await })
+    })
+    .shows(&RESERVATION),
+    Route::patch(
+        "/resort/reservations/{booking}",
+        MEMBERS,
+        "Cancels a reservation: money back, voucher void.",
+        |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
+    )
+    .takes(&[Field::choice("resortStatus", "What it is to become.", &["Cancelled", "Canceled"], "Cancelled").needed()])
+    .moves(&RESERVATION)
+    .refuses(&[TOLD]),
+    Route::get("/resort/payments", Access::SignedIn, "Lists payments, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "payments", payment).await })
+    })
+    .lists("payments", &PAYMENT),
+    Route::get(
+        "/resort/payments/{booking}",
+        Access::SignedIn,
+        "Shows the payment of a reservation.",
+        |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, payment).await }),
+    )
+    .shows(&PAYMENT),
+    Route::patch("/resort/payments/{booking}", MEMBERS, "Pays for a confirmed reservation.", |gateway, call| {
+        Box::pin(async move { pay(&gateway, &call).await })
+    })
+    .takes(&[Field::choice("reservStatus", "What it is to become.", &["Paid"], "Paid").needed(), METHOD])
+    .moves(&PAYMENT)
+    .refuses(&[TOLD]),
+    Route::get("/resort/vouchers", Access::SignedIn, "Lists vouchers, newest first.", |gateway, call| {
+        Box::pin(async move { vouchers(&gateway, &call).await })
+    })
+    .lists("vouchers", &VOUCHER),
+    Route::get(
+        "/resort/vouchers/{booking}",
+        Access::SignedIn,
+        "Shows a voucher, with its code for whose it is and who sends it.",
+        |gateway, call| Box::pin(async move { voucher(&gateway, &call).await }),
+    )
+    .gives(&[200], Gives::One(&VOUCHER))
+    .refuses(&[SEEN, &[Code::NoVoucher]]),
+    Route::patch("/resort/vouchers/{booking}", SENDERS, "Sends a voucher to its customer.", |gateway, call| {
+        Box::pin(async move { send(&gateway, &call).await })
+    })
+    .takes(&[Field::choice("voucherStatus", "What it is to become.", &["Send"], "Send").needed()])
+    .moves(&VOUCHER_MOVED)
+    .refuses(&[TOLD]),
+    Route::get("/resort/myPages", Access::SignedIn, "Lists reservations with payment and voucher.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "myPages", my_page).await })
+    })
+    .lists("myPages", &MY_PAGE),
+    Route::get(
+        "/resort/myPages/{booking}",
+        Access::SignedIn,
+        "Shows a reservation with payment and voucher.",
+        |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, my_page).await }),
+    )
+    .shows(&MY_PAGE),
 ];
 
 // Resorts.
@@ -257,8 +292,8 @@ fn read<'a>(gateway: &'a Gateway, _: &'a Call, fields: &'a Fields) -> Reading<'a
         if let Some(name) = fields.text("memberName", 100)? {
             details.insert("memberName".to_owned(), name);
         }
-        // Asked, not remembered: nothing is confirmed blind, and the days may have been changed.
-        let listed = gateway.catalogue.find(NAME, item).await?;
+        // Asked just now, not remembered: nothing is confirmed blind, and the days may have been changed.
+        let listed = gateway.catalogue.lately(NAME, item).await?;
         let listed = listed.ok_or_else(|| Problem::new(Code::UnknownItem).with("item", item))?;
         let zone = listed.attributes.get("timeZone").and_then(|zone| zone.parse().ok()).unwrap_or(gateway.zone);
         let (text, period) = match fields.text("resortPeriod", 40)? {
@@ -384,6 +419,28 @@ fn voucher_status(row: &Row) -> Option<&'static str> {
     }
 }
 
+const RESORT: Shape = Shape::new(
+    "Resort",
+    &[
+        Field::number("id", "Its number.", "1"),
+        Field::text("resortName", "Its name.", "Sea View"),
+        Field::text("resortType", "What kind it is.", "Hotel").or_null(),
+        Field::text("resortPeriod", "The days it is offered for, as they were written.", "7/23~25").or_null(),
+        Field::moment("begins", "From this moment.").or_null(),
+        Field::moment("ends", "Until before this one.").or_null(),
+        Field::amount("resortPrice", "What the stay costs, in minor units.", "100000"),
+        CURRENCY,
+        Field::choice(
+            "resortStatus",
+            "Whether somebody has it on one of these days.",
+            &["Available", "Not Available"],
+            "Available",
+        ),
+        Field::id("reservId", "The reservation, for those who may see it.").or_null(),
+    ],
+);
+const PRICE: Field = Field::amount("resortPrice", "What it costs, in minor units.", "100000").or_null();
+
 /// A resort as the catalogue lists it: not available while somebody has it on one of the days it is offered for.
 fn shown(item: &Item, holder: Option<&Row>, call: &Call) -> Value {
     json!({
@@ -400,6 +457,35 @@ fn shown(item: &Item, holder: Option<&Row>, call: &Call) -> Value {
         "reservId": holder.filter(|row| may_see(&call.caller, row)).map(|row| row.booking),
     })
 }
+
+const RESERVATION: Shape = Shape::new(
+    "ResortReservation",
+    &[
+        Field::id("id", "Its id."),
+        Field::number("resortId", "Which resort.", "1"),
+        Field::text("resortName", "Its name.", "Sea View").or_null(),
+        Field::choice(
+            "resortStatus",
+            "How far it is.",
+            &["Requested", "Confirmed", "Cancelled", "Stayed"],
+            "Confirmed",
+        ),
+        Field::text("resortType", "What kind it is.", "Hotel").or_null(),
+        Field::text("resortPeriod", "The days, as they were written.", "7/23~25").or_null(),
+        Field::moment("begins", "From this moment.").or_null(),
+        Field::moment("ends", "Until before this one.").or_null(),
+        PRICE,
+        CURRENCY,
+        Field::text("memberName", "Who stays.", "Ada").or_null(),
+        USER,
+        Field::moment("confirmedDate", "When it was confirmed.").or_null(),
+        Field::moment("cancelledDate", "When it was turned back.").or_null(),
+        REASON,
+        DEADLINE,
+        STAGE,
+        VERSION,
+    ],
+);
 
 fn reservation(row: &Row) -> Value {
     let (price, currency) = desk::price(row);
@@ -425,6 +511,26 @@ fn reservation(row: &Row) -> Value {
     })
 }
 
+const PAYMENT_STATUS: Field = Field::choice(
+    "reservStatus",
+    "Where the money is.",
+    &["Requested", "Waiting for payment", "Paid", "Canceled", "Declined"],
+    "Waiting for payment",
+);
+const PAYMENT: Shape = Shape::new(
+    "ResortPayment",
+    &[
+        Field::id("id", "Its id."),
+        Field::id("reservId", "Of which reservation."),
+        PRICE,
+        CURRENCY,
+        PAYMENT_STATUS,
+        Field::moment("paidDate", "When it was taken.").or_null(),
+        REFUNDED,
+        VERSION,
+    ],
+);
+
 fn payment(row: &Row) -> Value {
     let (price, currency) = desk::price(row);
     json!({
@@ -439,6 +545,31 @@ fn payment(row: &Row) -> Value {
     })
 }
 
+const VOUCHER_STATUS: Field =
+    Field::choice("voucherStatus", "How far it is.", &["Approved", "Send", "Canceled"], "Approved").or_null();
+const VOUCHER_MOVED: Shape = Shape::new(
+    "MovedVoucher",
+    &[
+        Field::id("id", "Its id."),
+        Field::id("reservId", "Of which reservation."),
+        VOUCHER_STATUS,
+        Field::moment("issuedDate", "When it was issued.").or_null(),
+        Field::moment("sentDate", "When it was sent.").or_null(),
+        Field::moment("canceledDate", "Since when it is void.").or_null(),
+        VERSION,
+    ],
+);
+const VOUCHER: Shape = Shape::new(
+    "Voucher",
+    &[Field::text(
+        "voucherCode",
+        "What opens the door: while it is good, for whose it is and who sends it.",
+        "K7QM-2D9X-W4TB",
+    )
+    .or_null()],
+)
+.and(&VOUCHER_MOVED);
+
 fn voucher_of(row: &Row) -> Value {
     json!({
         "id": row.booking,
@@ -450,6 +581,18 @@ fn voucher_of(row: &Row) -> Value {
         "version": row.version,
     })
 }
+
+const MY_PAGE: Shape = Shape::new(
+    "ResortMyPage",
+    &[
+        PAYMENT_STATUS,
+        VOUCHER_STATUS,
+        Field::moment("paidDate", "When it was paid.").or_null(),
+        REFUNDED,
+        Field::moment("sentDate", "When the voucher was sent.").or_null(),
+    ],
+)
+.and(&RESERVATION);
 
 fn my_page(row: &Row) -> Value {
     let mut page = reservation(row);

@@ -8,24 +8,24 @@ use super::{
     call::{Call, Fields, json, located, needed, next, without_body},
     catalogue::{Item, NewItem},
     desk::{self, ended_because, reached, stands, time},
+    inbox::free_for,
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, BEGUN, Gives, HELD, Route, TOLD},
+    shape::{DEADLINE, Field, REASON, STAGE, Shape, USER, VERSION, WHY},
     start::Wanted,
-    systems::{Reading, System},
+    systems::{Reading, Shelf, System},
+    workers::MESSAGE,
 };
 use crate::{board::Filter, host::Kind};
 use chrono::{TimeDelta, Utc};
 use iso_currency::Currency;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::{Ending, Party, Period, Row},
     money::Money,
-    saga::{Booking as _, stage},
+    saga::{BECAUSE, Booking as _, stage},
     salon::{Assignment, Decision, REJECTED, Salon, Stage},
 };
 
@@ -41,87 +41,119 @@ const SLOT: TimeDelta = TimeDelta::hours(1);
 const STYLISTS_MAX: i64 = 200;
 const TIME: &str = "a time such as 10:00, or a day and a time such as 2027-01-05T10:00";
 
-pub(super) const SYSTEM: System = System { name: NAME, routes: ROUTES, staff: &[Role::Manager], read };
+pub(super) const SYSTEM: System = System {
+    name: NAME,
+    routes: ROUTES,
+    staff: &[Role::Manager],
+    order: "/salon/reservationSystems",
+    paid: None,
+    shelf: Some(Shelf {
+        path: "/salon/hrSystems",
+        list: "hrSystems",
+        number: "stylistId",
+        title: "stylistName",
+        wanted: "stylist",
+    }),
+    read,
+};
 
 const ROUTES: &[Route] = &[
-    Route {
-        method: Method::POST,
-        path: "/salon/hrSystems",
-        access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { register(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/salon/hrSystems",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { stylists(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::DELETE,
-        path: "/salon/hrSystems/{}",
-        access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/salon/reservationSystems",
-        access: MEMBERS,
-        serve: |gateway, call| {
-            Box::pin(async move {
-                desk::order(&gateway, &call, &call.fields()?, &SYSTEM, "/salon/reservationSystems", reservation).await
-            })
-        },
-    },
-    Route {
-        method: Method::GET,
-        path: "/salon/reservationSystems",
-        access: Access::SignedIn,
-        serve: |gateway, call| {
-            Box::pin(async move { desk::list(&gateway, &call, NAME, "reservationSystems", reservation).await })
-        },
-    },
-    Route {
-        method: Method::GET,
-        path: "/salon/reservationSystems/{}",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, reservation).await }),
-    },
-    Route {
-        method: Method::DELETE,
-        path: "/salon/reservationSystems/{}",
-        access: MEMBERS,
-        serve: |gateway, call| Box::pin(async move { cancel(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/salon/hairShopManagementSystems",
-        access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { tasks(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/salon/hairShopManagementSystems/{}",
-        access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, management).await }),
-    },
-    Route {
-        method: Method::PATCH,
-        path: "/salon/hairShopManagementSystems/{}",
-        access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { answer(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/salon/reservationStatuses",
-        access: MANAGERS,
-        serve: |gateway, call| Box::pin(async move { assigned(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/salon/messages",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { gateway.messages(&call, NAME, None).await }),
-    },
+    Route::post("/salon/hrSystems", MANAGERS, "Registers a stylist.", |gateway, call| {
+        Box::pin(async move { register(&gateway, &call).await })
+    })
+    .takes(&[Field::text_to(100, "stylistName", "Their name.", "Mina").needed()])
+    .gives(&[201], Gives::One(&STYLIST)),
+    Route::get("/salon/hrSystems", Access::SignedIn, "Lists the stylists.", |gateway, call| {
+        Box::pin(async move { stylists(&gateway, &call).await })
+    })
+    .lists("hrSystems", &STYLIST),
+    Route::delete(
+        "/salon/hrSystems/{item}",
+        MANAGERS,
+        "Takes a stylist off the list, unless somebody has an appointment.",
+        |gateway, call| Box::pin(async move { desk::remove(&gateway, &call, NAME).await }),
+    )
+    .refuses(&[&[Code::UnknownItem, Code::ItemInUse]]),
+    Route::post("/salon/reservationSystems", MEMBERS, "Asks for an appointment of an hour.", |gateway, call| {
+        Box::pin(async move { desk::order(&gateway, &call, &call.fields()?, &SYSTEM, SYSTEM.order, reservation).await })
+    })
+    .takes(&[
+        Field::text_to(
+            40,
+            "time",
+            "When: a time, or a day and a time, as the clock shows it there.",
+            "2027-07-01T10:00",
+        )
+        .needed(),
+        Field::text_to(100, "userName", "Who comes.", "Ada"),
+        Field::text_to(100, "stylist", "Whom you wish for.", "Mina"),
+    ])
+    .begins(&RESERVATION)
+    .refuses(&[BEGUN, HELD]),
+    Route::get("/salon/reservationSystems", Access::SignedIn, "Lists reservations, newest first.", |gateway, call| {
+        Box::pin(async move { desk::list(&gateway, &call, NAME, "reservationSystems", reservation).await })
+    })
+    .lists("reservationSystems", &RESERVATION),
+    Route::get("/salon/reservationSystems/{booking}", Access::SignedIn, "Shows a reservation.", |gateway, call| {
+        Box::pin(async move { desk::one(&gateway, &call, NAME, reservation).await })
+    })
+    .shows(&RESERVATION),
+    Route::delete("/salon/reservationSystems/{booking}", MEMBERS, "Cancels a reservation.", |gateway, call| {
+        Box::pin(async move { cancel(&gateway, &call).await })
+    })
+    .gives(&[204, 202], Gives::Row(&RESERVATION))
+    .refuses(&[TOLD]),
+    Route::get(
+        "/salon/hairShopManagementSystems",
+        MANAGERS,
+        "Lists what waits for the shop's answer.",
+        |gateway, call| Box::pin(async move { tasks(&gateway, &call).await }),
+    )
+    .lists("hairShopManagementSystems", &TASK),
+    Route::get(
+        "/salon/hairShopManagementSystems/{booking}",
+        MANAGERS,
+        "Shows what a reservation asks of the shop.",
+        |gateway, call| Box::pin(async move { desk::one(&gateway, &call, NAME, management).await }),
+    )
+    .shows(&TASK),
+    Route::patch(
+        "/salon/hairShopManagementSystems/{booking}",
+        MANAGERS,
+        "Assigns a stylist, rejects, or says that the customer was served.",
+        |gateway, call| Box::pin(async move { answer(&gateway, &call).await }),
+    )
+    .takes(&[
+        Field::choice(
+            "status",
+            "What the shop says; it assigns without.",
+            &["CONFIRMED", "REJECTED", "SERVED"],
+            "CONFIRMED",
+        ),
+        Field::text_to(100, "stylist", "Who does it; the wish of the customer without.", "Mina"),
+        WHY,
+        Field::text_to(40, "reserveTime", "The time that the customer asked for.", "2027-07-01T10:00"),
+    ])
+    .moves(&TASK)
+    .refuses(&[
+        TOLD,
+        &[
+            Code::ItemTaken,
+            Code::UnknownItem,
+            Code::OwnRequest,
+            Code::StylistNeeded,
+            Code::NotYet,
+            Code::DecidedOtherwise,
+        ],
+    ]),
+    Route::get("/salon/reservationStatuses", MANAGERS, "Lists the appointments that are fixed.", |gateway, call| {
+        Box::pin(async move { assigned(&gateway, &call).await })
+    })
+    .lists("reservationStatuses", &APPOINTMENT),
+    Route::get("/salon/messages", Access::SignedIn, "Lists messages to customers of the salon.", |gateway, call| {
+        Box::pin(async move { gateway.messages(&call, NAME, None).await })
+    })
+    .lists("messages", &MESSAGE),
 ];
 
 // Stylists.
@@ -194,13 +226,14 @@ async fn assigned(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 /// The shop assigns a stylist, rejects, or says that the customer has been served.
 async fn answer(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let fields = call.fields()?;
-    fields.only(&["stylist", "reserveTime", "status"])?;
+    fields.only(&["stylist", "reserveTime", "status", BECAUSE])?;
     let row = gateway.booking(call, call.booking(0)?, Some(NAME)).await?;
     let by = call.caller.subject.clone();
     match fields.text("status", 20)?.as_deref() {
         None | Some("CONFIRMED") => {}
         Some("REJECTED") => {
-            let body = Assignment { by, decision: Decision::Reject, stylist: None };
+            let body =
+                Assignment { by, decision: Decision::Reject, stylist: None, because: fields.text(BECAUSE, 200)? };
             let effect = |row: &Row| ended_because(row, REJECTED);
             return desk::say(gateway, call, &row, "assign", body, effect, management).await;
         }
@@ -222,19 +255,12 @@ async fn answer(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
         None => None,
     };
     let wished = number.unwrap_or(row.item.number);
-    if row.stage == Stage::Offered.as_str() && is_taken(gateway, wished, &row).await? {
-        // Said to the shop while it can still choose another; who is quicker after this is decided by the hold.
-        return Err(Problem::new(Code::ItemTaken).with("item", wished));
+    if row.stage == Stage::Offered.as_str() {
+        free_for(gateway, &row, wished).await?;
     }
-    let body = Assignment { by, decision: Decision::Assign, stylist: number };
+    let body = Assignment { by, decision: Decision::Assign, stylist: number, because: None };
     let effect = move |row: &Row| reached(row, Stage::Confirmed.as_str()) && stands(row) && row.item.number == wished;
     desk::say(gateway, call, &row, "assign", body, effect, management).await
-}
-
-/// Has another live reservation this stylist at that time?
-async fn is_taken(gateway: &Gateway, stylist: i64, row: &Row) -> Result<bool, Problem> {
-    let holders = gateway.board.holders_during(NAME, &[(stylist, row.period)], Some(row.booking)).await?;
-    Ok(!holders.is_empty())
 }
 
 // Words.
@@ -250,9 +276,42 @@ fn status(row: &Row) -> &'static str {
     }
 }
 
+const STYLIST: Shape = Shape::new(
+    "Stylist",
+    &[Field::number("stylistId", "Their number.", "1"), Field::text("stylistName", "Their name.", "Mina")],
+);
+
 fn stylist(item: &Item) -> Value {
     json!({ "stylistId": item.number, "stylistName": item.name })
 }
+
+const ASKED_TIME: &str = "As it was written.";
+const STATUS: Field = Field::choice(
+    "status",
+    "How far it is.",
+    &["REQUESTED", "CONFIRMED", "SERVED", "CANCELED", "REJECTED"],
+    "CONFIRMED",
+);
+const WHO: Field = Field::text("stylist", "Who does it.", "Mina").or_null();
+const BEGINS: Field = Field::moment("begins", "From this moment.").or_null();
+const RESERVATION: Shape = Shape::new(
+    "SalonReservation",
+    &[
+        Field::id("reserveId", "Its id."),
+        Field::id("id", "The same."),
+        Field::text("userName", "Who comes.", "Ada").or_null(),
+        USER,
+        Field::text("time", ASKED_TIME, "2027-07-01T10:00").or_null(),
+        BEGINS,
+        Field::moment("ends", "Until before this one.").or_null(),
+        WHO,
+        STATUS,
+        REASON,
+        Field::moment("canceledDate", "When it was turned back.").or_null(),
+        STAGE,
+        VERSION,
+    ],
+);
 
 fn reservation(row: &Row) -> Value {
     json!({
@@ -272,6 +331,21 @@ fn reservation(row: &Row) -> Value {
     })
 }
 
+const TASK: Shape = Shape::new(
+    "SalonTask",
+    &[
+        Field::id("manageId", "Its id."),
+        Field::id("reserveId", "Of which reservation."),
+        Field::number("stylistId", "Who does it.", "1").or_null(),
+        WHO,
+        Field::text("reserveTime", ASKED_TIME, "2027-07-01T10:00").or_null(),
+        BEGINS,
+        STATUS,
+        DEADLINE,
+        VERSION,
+    ],
+);
+
 fn management(row: &Row) -> Value {
     json!({
         "manageId": row.booking,
@@ -285,6 +359,19 @@ fn management(row: &Row) -> Value {
         "version": row.version,
     })
 }
+
+const APPOINTMENT: Shape = Shape::new(
+    "Appointment",
+    &[
+        Field::id("viewId", "Its id."),
+        Field::id("viewReverveId", "The same, under its old name."),
+        Field::count("stylistId", "Who does it.", "1"),
+        WHO,
+        Field::text("time", ASKED_TIME, "2027-07-01T10:00").or_null(),
+        BEGINS,
+        VERSION,
+    ],
+);
 
 fn status_view(row: &Row) -> Value {
     json!({

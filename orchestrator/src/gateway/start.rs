@@ -12,10 +12,14 @@ use crate::{
     host::{Kind, found_by},
     metrics::ACCEPTANCE,
 };
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use temporalio_client::{
@@ -79,6 +83,11 @@ impl Wanted {
         Self::item(kind, 0, body, Code::ItemTaken, Code::UnknownItem)
     }
 
+    /// What only as many can have as there are units of it.
+    fn asked_for(&self) -> AskedFor {
+        (self.kind.system, self.item, self.period.map(|period| (period.from(), period.to())))
+    }
+
     /// Is it accepted?
     pub fn accepted(&self, row: &Row) -> bool {
         row.times.contains_key(self.kind.accepted)
@@ -138,9 +147,9 @@ impl Gateway {
             },
         };
         let _turn = match &listed {
-            // Half of the time, so that the other half is left for the start itself. What has periods may be held by
-            // many at different times: the hold itself decides.
-            Some(item) if wanted.period.is_none() => {
+            // Half of the time, so that the other half is left for the start itself. What is accepted before it is held is
+            // refused to nobody here.
+            Some(item) if wanted.kind.holds_at_once() => {
                 self.turn(wanted, item.units, booking, call.arrived + (until - call.arrived) / 2).await?
             }
             Some(_) | None => None,
@@ -158,7 +167,7 @@ impl Gateway {
         };
         let summary = summary(wanted.kind.noun, &opening, listed.as_ref());
         let request = saga::Request { opening, method: wanted.method.clone() };
-        self.launch(wanted.kind, &request, summary, until).await?;
+        self.starts.one(until, self.launch(wanted.kind, &request, summary, until)).await??;
         let row = self.row_when(booking, until, accepted).await?;
         begun(row.unwrap_or_else(|| request.opening.row()), request.opening.fingerprint.as_deref(), &accepted)
     }
@@ -210,24 +219,31 @@ impl Gateway {
     ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
         let units = usize::try_from(units).unwrap_or(1);
         self.refuse_if_held(wanted, units, booking).await?;
-        let turn = timeout_at(until, self.turns.of(wanted.kind.system, wanted.item, units)).await.ok();
+        let asked_for = wanted.asked_for();
+        let turn = timeout_at(until, self.turns.of(&asked_for, units)).await.ok();
         if matches!(turn, Some(Err(_))) && booking.0.get_version() == Some(Version::SortRand) {
             // The one before saw that others have it. That was no look at a booking this request may be the repeat of.
             return Err(taken(wanted));
         }
         let refused = self.refuse_if_held(wanted, units, booking).await;
         if refused.is_err() {
-            self.turns.end(wanted.kind.system, wanted.item);
+            self.turns.end(&asked_for);
         }
         refused.map(|()| turn.and_then(Result::ok))
     }
 
     /// Refuses when the board says that others have all units. A board that says nothing refuses nobody.
     async fn refuse_if_held(&self, wanted: &Wanted, units: usize, booking: BookingId) -> Result<(), Problem> {
-        match hint(self.board.held_by_others(wanted.kind.system, wanted.item, booking, units)).await {
-            Some(held) if held >= units => Err(taken(wanted)),
-            Some(_) | None => Ok(()),
-        }
+        let (system, item) = (wanted.kind.system, wanted.item);
+        let held = match wanted.period {
+            None => hint(self.board.held_by_others(system, item, booking, units)).await.unwrap_or(0),
+            // One is enough to know of: nothing that is booked for a time comes in several units.
+            Some(period) => {
+                let others = hint(self.board.holders_during(system, &[(item, Some(period))], Some(booking))).await;
+                others.map_or(0, |others| others.len() * units)
+            }
+        };
+        if held >= units { Err(taken(wanted)) } else { Ok(()) }
     }
 
     async fn launch(
@@ -340,18 +356,21 @@ pub(super) fn fingerprint(body: &str) -> String {
     format!("{:x}", Sha256::digest(body))
 }
 
+/// An item of a system, for a time where that matters.
+type AskedFor = (&'static str, i64, Option<(DateTime<Utc>, DateTime<Utc>)>);
+
 /// Whose turn it is to ask for an item: as many at a time as it has units.
 #[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<(String, i64), Weak<Semaphore>>>);
+pub(super) struct Turns(Mutex<HashMap<AskedFor, Weak<Semaphore>>>);
 
 impl Turns {
     /// The next turn; an error when those who wait for one are sent away instead.
-    async fn of(&self, system: &str, item: i64, units: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
+    async fn of(&self, asked_for: &AskedFor, units: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
         let queue = {
             let mut queues = self.lock();
             // Nobody waits for these any more.
             queues.retain(|_, queue| queue.strong_count() > 0);
-            let queue = queues.entry((system.to_owned(), item)).or_default();
+            let queue = queues.entry(*asked_for).or_default();
             queue.upgrade().unwrap_or_else(|| {
                 let new = Arc::new(Semaphore::new(units));
                 *queue = Arc::downgrade(&new);
@@ -362,13 +381,58 @@ impl Turns {
     }
 
     /// Sends away all who wait for a turn. Who comes after them queues anew.
-    fn end(&self, system: &str, item: i64) {
-        if let Some(queue) = self.lock().remove(&(system.to_owned(), item)).and_then(|queue| queue.upgrade()) {
+    fn end(&self, asked_for: &AskedFor) {
+        if let Some(queue) = self.lock().remove(asked_for).and_then(|queue| queue.upgrade()) {
             queue.close();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, i64), Weak<Semaphore>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AskedFor, Weak<Semaphore>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts under way. The engine takes so many at a time and no more; who would not get through in time hears it at once, before
+/// anything is begun.
+pub(super) struct Starts {
+    slots: Semaphore,
+    waiting: AtomicUsize,
+    /// How long one takes, of late, in microseconds.
+    takes: AtomicU64,
+}
+
+/// So many starts at a time.
+const STARTS_MAX: usize = 16;
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self { slots: Semaphore::new(STARTS_MAX), waiting: AtomicUsize::new(0), takes: AtomicU64::new(0) }
+    }
+}
+
+impl Starts {
+    /// Does one when it is its turn.
+    ///
+    /// # Errors
+    /// [`Code::TooBusy`] when that would not be in time.
+    async fn one<T>(&self, until: Instant, start: impl Future<Output = T>) -> Result<T, Problem> {
+        let busy = || Problem::new(Code::TooBusy);
+        let before = u32::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        let takes = Duration::from_micros(self.takes.load(Ordering::Relaxed));
+        let wait = takes.saturating_mul(before) / u32::try_from(STARTS_MAX).unwrap_or(1);
+        if Instant::now() + wait + takes > until && before > 0 {
+            return Err(busy());
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let slot = timeout_at(until, self.slots.acquire()).await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let Ok(Ok(_slot)) = slot else { return Err(busy()) };
+        let began = Instant::now();
+        let started = start.await;
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        // The newest counts an eighth. Two at the same moment may lose one of them: it is an estimate.
+        let known = self.takes.load(Ordering::Relaxed);
+        self.takes.store(known - known / 8 + took / 8, Ordering::Relaxed);
+        Ok(started)
     }
 }

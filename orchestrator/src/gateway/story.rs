@@ -5,17 +5,16 @@ use super::{
     auth::Role,
     call::{Call, json},
     problem::Problem,
-    routes::{Access, Route},
+    routes::{Access, Gives, Route, SEEN},
+    shape::{CURRENCY, Field, Holds, Shape},
+    workers::MESSAGE,
 };
 use crate::board::{Change, Intervention, Interventions};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::timeout;
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::{Ending, Party, Row, Stuck},
     contracts::Move,
@@ -27,24 +26,30 @@ const SAGA_WITHIN: Duration = Duration::from_millis(400);
 const INTERVENTIONS_MAX: i64 = 100;
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: Method::GET,
-        path: "/bookings/{}/story",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { explain(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/bookings/{}/postings",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { postings(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/bookings/{}/messages",
-        access: Access::SignedIn,
-        serve: |gateway, call| Box::pin(async move { messages(&gateway, &call).await }),
-    },
+    Route::get(
+        "/bookings/{booking}/story",
+        Access::SignedIn,
+        "Tells the story of a booking in plain words.",
+        |gateway, call| Box::pin(async move { explain(&gateway, &call).await }),
+    )
+    .gives(&[200], Gives::One(&STORY))
+    .refuses(&[SEEN]),
+    Route::get(
+        "/bookings/{booking}/postings",
+        Access::SignedIn,
+        "Shows where the money of a booking went, in double entry.",
+        |gateway, call| Box::pin(async move { postings(&gateway, &call).await }),
+    )
+    .gives(&[200], Gives::One(&POSTINGS))
+    .refuses(&[SEEN]),
+    Route::get(
+        "/bookings/{booking}/messages",
+        Access::SignedIn,
+        "Lists what the customer of a booking was told.",
+        |gateway, call| Box::pin(async move { messages(&gateway, &call).await }),
+    )
+    .lists("messages", &MESSAGE)
+    .refuses(&[SEEN]),
 ];
 
 /// Where the money of a booking went: both sides of each movement, oldest first.
@@ -60,6 +65,28 @@ async fn messages(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let row = gateway.booking(call, call.booking(0)?, None).await?;
     gateway.messages(call, &row.system, Some(row.booking)).await
 }
+
+const STORY: Shape = Shape::new(
+    "Story",
+    &[
+        Field::id("booking", "Of which booking."),
+        Field::text("about", "Whose it is, and of what.", "Booking of \"Dune\" at 3000 KRW by customer ada."),
+        Field::of_kind("happened", Holds::Texts, "What happened, in order.", ""),
+        Field::text("now", "What it waits for.", "It waits for the administrator."),
+        Field::of_kind("may", Holds::Texts, "What may be done.", ""),
+    ],
+);
+const POSTING: Shape = Shape::new(
+    "Posting",
+    &[
+        Field::choice("movement", "What moved it.", &["capture", "refund", "write_off"], "capture"),
+        Field::choice("account", "Which side.", &["customer", "bookings", "written_off"], "customer"),
+        Field::count("amount_minor", "What came to it; less than zero: what went from it.", "-3000"),
+        CURRENCY,
+        Field::moment("posted_at", "When."),
+    ],
+);
+const POSTINGS: Shape = Shape::new("Postings", &[Field::list("postings", "Oldest first.", &POSTING)]);
 
 async fn explain(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let row = gateway.booking(call, call.booking(0)?, None).await?;

@@ -6,10 +6,11 @@
 use super::{
     Gateway,
     auth::Role,
-    bookings::uniform,
+    bookings::{BOOKING, uniform},
     call::{Call, Fields, json, needed, next},
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, Gives, Route},
+    shape::{Field, Holds, Shape},
     talk::Message,
 };
 use crate::board::{self, Filter, Interventions};
@@ -18,10 +19,7 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 use workflows::{
     booking::Row,
     contracts::Move,
@@ -42,31 +40,113 @@ const AT_ONCE_MAX: i64 = 10;
 const ATTEMPTS_WITHIN: Duration = Duration::from_millis(300);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: Method::GET,
-        path: "/stuck",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { list(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/stuck/retry",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { retry_all(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/stuck/{}/{}",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { intervene(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/audit",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { audit(&gateway, &call).await }),
-    },
+    Route::get("/stuck", OPERATORS, "Lists bookings that need an operator, with what may be done.", |gateway, call| {
+        Box::pin(async move { list(&gateway, &call).await })
+    })
+    .asks(CHOSEN)
+    .gives(&[200], Gives::One(&STUCK_PAGE)),
+    Route::post(
+        "/stuck/retry",
+        OPERATORS,
+        "Asks all stuck bookings that are chosen to try again, if there are as many as you expect.",
+        |gateway, call| Box::pin(async move { retry_all(&gateway, &call).await }),
+    )
+    .asks(CHOSEN_TO_MOVE)
+    .takes(&[
+        Field::count("expected", "How many that will be.", "2").needed(),
+        Field::text_to(500, "reason", "Why: it is kept with the move.", "The provider is back.").needed(),
+    ])
+    .gives(&[202, 200], Gives::One(&RETRIED))
+    .refuses(&[&[Code::CountDiffers]]),
+    Route::post(
+        "/stuck/{booking}/{move}",
+        OPERATORS,
+        "Makes a move about a stuck booking, or says what it would do.",
+        |gateway, call| Box::pin(async move { intervene(&gateway, &call).await }),
+    )
+    .asks(&[Field::flag("dry_run", "Only say what it would do.")])
+    .takes(&[
+        Field::text_to(500, "reason", "Why: it is kept with the move.", "The provider refunded it by hand.").needed(),
+        Field::text_to(100, "reference", "For `resolve`: what it is called where it was done.", "re_123"),
+        Field::amount("amount", "For `write-off`: all that is at risk, in minor units.", "3000"),
+    ])
+    .gives(&[200, 202], Gives::One(&MOVED))
+    .refuses(&[&[
+        Code::NoSuchPath,
+        Code::NoSuchBooking,
+        Code::NotStuck,
+        Code::MovePending,
+        Code::MoveNotAllowed,
+        Code::AmountDiffers,
+        Code::TooManyMoves,
+        Code::IdempotencyKeyReused,
+    ]]),
+    Route::get("/audit", OPERATORS, "Lists the moves that operators made, newest first.", |gateway, call| {
+        Box::pin(async move { audit(&gateway, &call).await })
+    })
+    .asks(&[Field::id("booking", "Only about this booking.")])
+    .lists("interventions", &INTERVENTION),
 ];
+
+const CHOSEN: &[Field] = &[
+    Field::text_to(20, "system", "Only of this system.", "ebook"),
+    Field::text_to(60, "step", "Only at this step.", "payment.refund"),
+    Field::text_to(60, "cause", "Only for this reason; `no_answer` where nobody gave one.", "card_closed"),
+    Field::text_to(40, "cursor", "The `next` of the page before.", "12"),
+    Field::number("limit", "How many at most, up to 100.", "50"),
+];
+const CHOSEN_TO_MOVE: &[Field] = &[CHOSEN[0], CHOSEN[1], CHOSEN[2], Field::flag("dry_run", "Only count them.")];
+const STUCK_BOOKING: Shape = Shape::new(
+    "StuckBooking",
+    &[
+        Field::moment("since", "Since when.").or_null(),
+        Field::count("age_seconds", "For how long.", "600").or_null(),
+        Field::count("attempts", "How many rounds of attempts.", "12").or_null(),
+    ],
+)
+.and(&BOOKING);
+const STUCK_PAGE: Shape = Shape::new(
+    "StuckPage",
+    &[
+        Field::count("count", "How many there are.", "1"),
+        Field::list("bookings", "The newest first.", &STUCK_BOOKING),
+        Field::count("next", "The cursor of the next page.", "12").or_null(),
+    ],
+);
+const RETRIED: Shape = Shape::new(
+    "Retried",
+    &[
+        Field::count("count", "How many there are.", "2"),
+        Field::count("retried", "How many were asked.", "2").or_null(),
+        Field::flag("dry_run", "Nothing was done.").or_null(),
+        Field::count("at_once_max", "How many at most.", "100").or_null(),
+    ],
+);
+const MOVED: Shape = Shape::new(
+    "Moved",
+    &[Field::of_kind(
+        "...",
+        Holds::Anything,
+        "The booking with its `outcome`, or what the move would do to money and hold.",
+        "",
+    )],
+);
+const INTERVENTION: Shape = Shape::new(
+    "Intervention",
+    &[
+        Field::count("place", "Its place in the list.", "12"),
+        Field::id("booking", "About which booking."),
+        Field::moment("at", "When."),
+        Field::text("step", "About which step.", "payment.refund"),
+        Field::text("by", "Who.", "ops"),
+        Field::text("move", "The move.", "retry"),
+        Field::text_to(500, "reason", "Why.", "The provider is back."),
+        Field::of_kind("details", Holds::Anything, "The reference, or the amount.", "").or_null(),
+        Field::of_kind("before", Holds::Anything, "What was open before.", "").or_null(),
+        Field::of_kind("outcome", Holds::Anything, "What came of it.", "").or_null(),
+        Field::of_kind("after", Holds::Anything, "What was open after.", "").or_null(),
+    ],
+);
 
 async fn list(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     call.only_query(&["system", "step", "cause", "cursor", "limit"])?;

@@ -22,8 +22,27 @@ pub(super) struct System {
     pub routes: &'static [Route],
     /// Who works there, and so sees all of its bookings.
     pub staff: &'static [Role],
+    /// Where its bookings begin.
+    pub order: &'static str,
+    /// The stage from which on its customer has paid, where they pay.
+    pub paid: Option<&'static str>,
+    /// Its catalogue, where it has one.
+    pub shelf: Option<Shelf>,
     /// Reads what a customer asks for.
     pub read: for<'a> fn(&'a Gateway, &'a Call, &'a Fields) -> Reading<'a>,
+}
+
+/// A system's catalogue, as its routes show it.
+pub(super) struct Shelf {
+    /// Its path; that of an item has its number behind it.
+    pub path: &'static str,
+    /// Under which name a page lists the items.
+    pub list: &'static str,
+    /// The field with an item's number, and the one with its name.
+    pub number: &'static str,
+    pub title: &'static str,
+    /// The field of a booking request that takes the number.
+    pub wanted: &'static str,
 }
 
 /// A request that is being read: what it names may have to be looked up.

@@ -5,7 +5,8 @@ use super::{
     auth::Role,
     call::{Call, json, located, needed, next, no_content},
     problem::{Code, Problem},
-    routes::{Access, Route},
+    routes::{Access, Gives, Route},
+    shape::{Field, Shape},
     systems,
 };
 use crate::{board::FeedPlace, webhooks};
@@ -13,45 +14,81 @@ use reqwest::Url;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use uuid::Uuid;
-use warp::{
-    http::{Method, StatusCode},
-    reply::Response,
-};
+use warp::{http::StatusCode, reply::Response};
 
 const OPERATORS: Access = Access::Any(&[Role::Operator]);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: Method::POST,
-        path: "/webhooks",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { add(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/webhooks",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { all(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::DELETE,
-        path: "/webhooks/{}",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { remove(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::GET,
-        path: "/webhooks/{}/deliveries",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { deliveries(&gateway, &call).await }),
-    },
-    Route {
-        method: Method::POST,
-        path: "/webhooks/{}/replay",
-        access: OPERATORS,
-        serve: |gateway, call| Box::pin(async move { replay(&gateway, &call).await }),
-    },
+    Route::post(
+        "/webhooks",
+        OPERATORS,
+        "Registers a receiver of changes. Its secret is shown here, once.",
+        |gateway, call| Box::pin(async move { add(&gateway, &call).await }),
+    )
+    .takes(&[
+        Field::text_to(500, "url", "Where it is called: https.", "https://example.com/holdfast").needed(),
+        Field::text_to(20, "system", "Only of this system.", "ebook"),
+        Field::text_to(40, "from", "The id of the last change it has; from now on without.", "0-0"),
+    ])
+    .gives(&[201], Gives::One(&NEW_RECEIVER)),
+    Route::get("/webhooks", OPERATORS, "Lists the receivers.", |gateway, call| {
+        Box::pin(async move { all(&gateway, &call).await })
+    })
+    .gives(&[200], Gives::One(&RECEIVERS)),
+    Route::delete("/webhooks/{receiver}", OPERATORS, "Forgets a receiver.", |gateway, call| {
+        Box::pin(async move { remove(&gateway, &call).await })
+    })
+    .refuses(&[&[Code::NoSuchReceiver]]),
+    Route::get(
+        "/webhooks/{receiver}/deliveries",
+        OPERATORS,
+        "Lists the calls to a receiver, newest first.",
+        |gateway, call| Box::pin(async move { deliveries(&gateway, &call).await }),
+    )
+    .lists("deliveries", &CALL)
+    .refuses(&[&[Code::NoSuchReceiver]]),
+    Route::post(
+        "/webhooks/{receiver}/replay",
+        OPERATORS,
+        "Tells a receiver again from a change on; goes on where it was without.",
+        |gateway, call| Box::pin(async move { replay(&gateway, &call).await }),
+    )
+    .takes(&[Field::text_to(40, "from", "The id of the last change it is to have.", "0-0")])
+    .gives(&[200], Gives::One(&RECEIVER))
+    .refuses(&[&[Code::NoSuchReceiver]]),
 ];
+
+const RECEIVER: Shape = Shape::new(
+    "Receiver",
+    &[
+        Field::id("id", "Its id."),
+        Field::text_to(500, "url", "Where it is called.", "https://example.com/holdfast"),
+        Field::text("system", "Only of this system.", "ebook").or_null(),
+        Field::text("made_by", "Who registered it.", "ops"),
+        Field::moment("made_at", "When."),
+        Field::text("position", "The last change it was told.", "731-12"),
+        Field::moment("next_at", "Not called before."),
+        Field::count("attempts", "How often the next change was tried in vain.", "0"),
+        Field::flag("paused", "Not called until it is resumed."),
+    ],
+);
+const NEW_RECEIVER: Shape =
+    Shape::new("NewReceiver", &[Field::text("secret", "Signs the calls (Standard Webhooks): keep it.", "whsec_...")])
+        .and(&RECEIVER);
+const RECEIVERS: Shape = Shape::new("Receivers", &[Field::list("receivers", "All of them.", &RECEIVER)]);
+const CALL: Shape = Shape::new(
+    "Call",
+    &[
+        Field::count("delivery", "Its number.", "1"),
+        Field::text("place", "Which change.", "731-12"),
+        Field::id("booking", "Of which booking."),
+        Field::count("version", "Which version.", "3"),
+        Field::moment("at", "When."),
+        Field::count("attempt", "The how manieth attempt.", "1"),
+        Field::count("status", "The receiver's HTTP status.", "200").or_null(),
+        Field::choice("outcome", "What came of it.", &["delivered", "failed", "given_up"], "delivered"),
+    ],
+);
 
 /// Registers a receiver. Its secret is shown here, once.
 async fn add(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
@@ -104,7 +141,11 @@ async fn remove(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 
 async fn deliveries(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     let (before, limit) = call.page()?;
-    let made = gateway.board.receivers().deliveries(receiver(call)?, before, limit).await?;
+    let receiver = receiver(call)?;
+    if !gateway.board.receivers().all().await?.iter().any(|known| known.id == receiver) {
+        return Err(Problem::new(Code::NoSuchReceiver));
+    }
+    let made = gateway.board.receivers().deliveries(receiver, before, limit).await?;
     let next = next(&made, limit, |delivery| delivery.delivery);
     Ok(json(StatusCode::OK, &json!({ "deliveries": made, "next": next })))
 }

@@ -4,6 +4,7 @@ use super::{
     Gateway,
     call::{Call, json, next},
     problem::Problem,
+    shape::{Field, Shape},
     systems,
 };
 use serde::Deserialize;
@@ -23,6 +24,20 @@ struct Points {
     customer: String,
     points: i64,
 }
+
+pub(super) const MESSAGE: Shape = Shape::new(
+    "Message",
+    &[
+        Field::number("msgId", "Its number.", "1"),
+        Field::id("booking", "About which booking."),
+        Field::count("item", "About which item.", "1"),
+        Field::text_to(2000, "content", "What it says.", "Your book waits for approval."),
+        Field::text("stage", "About which stage.", "paid"),
+        Field::choice("language", "In which language.", &["en", "ko"], "en"),
+        Field::text("state", "How far it is.", "sent"),
+        Field::moment("sentDate", "When it was sent.").or_null(),
+    ],
+);
 
 impl Gateway {
     /// The codes of vouchers that are good. A worker that is away has none to show.

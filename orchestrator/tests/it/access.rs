@@ -2,13 +2,13 @@
 
 use crate::world::World;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use orchestrator::gateway::{Access, auth::Role, routes};
+use orchestrator::gateway::{Access, auth::Role, pages, routes};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 /// A path of a route's shape.
 fn path(shape: &str) -> String {
-    shape.replace("{}", "1")
+    shape.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect::<Vec<_>>().join("/")
 }
 
 #[tokio::test]
@@ -127,4 +127,85 @@ async fn forged_expired_and_unsigned_tokens_are_refused() {
         assert_eq!(reply.status.as_u16(), 401, "a token {what}: {reply:?}");
     }
     ask(genuine).await.assert_status(200);
+}
+
+/// Pages are for whoever is signed in, but for those that are listed here; and forms come from our own pages.
+#[tokio::test]
+async fn every_page_is_closed_to_strangers_and_every_form_to_other_places() {
+    const OPEN: [&str; 8] = [
+        "/",
+        "/openapi.json",
+        "/docs",
+        "/assets/{file}",
+        "/console/sign-in",
+        "/console/sign-in",
+        "/console/sign-in/start",
+        "/console/sign-in/callback",
+    ];
+    let world = World::new();
+    assert_eq!(pages().filter(|(_, _, open)| *open).map(|(_, path, _)| path).collect::<Vec<_>>(), OPEN);
+    let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let url = |shape: &str| format!("http://{}{}", world.setting("HOLDFAST_HTTP"), path(shape));
+    let cookie = format!("holdfast_session={}", world.librarian.token);
+    for (method, page, open) in pages() {
+        if *method == Method::POST {
+            // Somebody else's page sends a form, with the cookie of whoever is signed in.
+            for from in ["https://evil.example", "null"] {
+                let forged = browser.post(url(page)).header("cookie", &cookie).header("origin", from);
+                assert_eq!(forged.send().await.unwrap().status(), 403, "{page} from {from}");
+            }
+            let origin = format!("http://{}", world.setting("HOLDFAST_HTTP"));
+            let unconfirmed = browser.post(url(page)).header("cookie", &cookie).header("origin", origin);
+            let status = unconfirmed.header("content-length", "0").send().await.unwrap().status().as_u16();
+            assert_eq!(status, if open { 200 } else { 403 }, "{page} without its word");
+        } else if !open {
+            let stranger = browser.get(url(page)).send().await.unwrap();
+            assert_eq!(stranger.status(), 303, "{page}");
+            let location = stranger.headers()["location"].to_str().unwrap();
+            assert!(location.starts_with("/console/sign-in?back=%2Fconsole"), "{page}: {location}");
+        }
+        let shown = browser.get(url(page)).send().await.unwrap();
+        let headers = shown.headers();
+        if shown.status() == 200 {
+            let policy = headers["content-security-policy"].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{page}: {policy}");
+            assert_eq!(headers["x-content-type-options"], "nosniff");
+        }
+    }
+    // A token that is not one is no session.
+    let forged = browser.get(url("/console")).header("cookie", "holdfast_session=x.y.z").send().await.unwrap();
+    assert_eq!(forged.status(), 303);
+}
+
+/// What would be a command elsewhere is text here: in a query, a path, a header.
+#[tokio::test]
+async fn commands_are_text() {
+    let world = World::new();
+    for text in [
+        "' or 1=1 --",
+        "\"; drop table bookings; --",
+        "%27%20or%201=1",
+        "../../etc/passwd",
+        "{{7*7}}",
+        "${jndi:x}",
+        "%0d%0aset-cookie: x=y",
+    ] {
+        let query = [("system", text), ("stage", text), ("waiting_for", text), ("customer", text)];
+        let request = world.request(Method::GET, "/bookings").bearer_auth(&world.librarian.token).query(&query);
+        assert_eq!(world.send(request).await.assert_status(200).body["bookings"], json!([]), "{text}");
+        let request =
+            world.request(Method::GET, "/bookings").bearer_auth(&world.librarian.token).query(&[("cursor", text)]);
+        world.send(request).await.assert_problem(400, "invalid_field");
+        let mut url = reqwest::Url::parse(&format!("http://{}", world.setting("HOLDFAST_HTTP"))).unwrap();
+        url.path_segments_mut().unwrap().extend(["assets", text]);
+        let answer = reqwest::get(url).await.unwrap();
+        assert_eq!(answer.status(), 404, "{text}");
+        assert!(!answer.headers().contains_key("set-cookie"), "{text}");
+    }
+    let key = world
+        .request(Method::POST, "/ebook/rents")
+        .bearer_auth(&world.member.token)
+        .header("idempotency-key", "a b\tc");
+    world.send(key.json(&json!({ "bookId": world.book().await }))).await.assert_problem(400, "invalid_field");
+    world.get(&world.member, "/bookings").await.assert_status(200);
 }

@@ -89,6 +89,7 @@ impl Booking for Trip {
     const SYSTEM: &'static str = "kit";
     const WORKFLOW: &'static str = "kit.trip";
     const NOUN: &'static str = "Trip";
+    const STAGES: &'static [&'static str] = &[];
     const ACCEPTED: &'static str = stage::REQUESTED;
     const TURNS: &'static [Turn] = &[];
     const UNDOABLE_STEPS: &'static [Undoable<Self>] = &[

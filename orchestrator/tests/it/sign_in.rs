@@ -156,7 +156,7 @@ async fn a_provider_that_is_away_keeps_nobody_out_whose_key_is_known() {
     assert_eq!(code(auth.bearer(&signer.token(&claims())).await), Some(Code::Unavailable), "no key is known yet");
     // Development's tokens need no provider.
     let caller = Caller { subject: "ben".parse().unwrap(), roles: vec![Role::Admin] };
-    let token = auth.token(&caller, std::time::Duration::from_secs(60)).unwrap();
+    let token = auth.token(&caller, std::time::Duration::from_mins(1)).unwrap();
     assert_eq!(auth.bearer(&token).await.unwrap(), caller);
 
     *provider.away.lock().unwrap() = false;

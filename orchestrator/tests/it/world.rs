@@ -1,6 +1,7 @@
 //! The world a test lives in: a running stack, people with tokens, a payment provider that misbehaves when asked to, and
 //! a look into every book.
 
+use crate::contract;
 use dev::{
     addresses::Addresses,
     simulator::{
@@ -23,8 +24,8 @@ use std::{
 use temporalio_client::errors::{WorkflowStartError, WorkflowUpdateError};
 use temporalio_client::{
     Client as Temporal, ClientOptions, Connection, ConnectionOptions, UntypedQuery, UntypedUpdate, UntypedWorkflow,
-    UntypedWorkflowHandle, Url, WorkflowExecuteUpdateOptions, WorkflowFetchHistoryOptions, WorkflowQueryOptions,
-    WorkflowStartOptions,
+    UntypedWorkflowHandle, Url, WorkflowDescribeOptions, WorkflowExecuteUpdateOptions, WorkflowFetchHistoryOptions,
+    WorkflowQueryOptions, WorkflowStartOptions,
 };
 use temporalio_common::data_converters::{PayloadConverter, RawValue};
 use tokio::{
@@ -156,6 +157,10 @@ impl World {
         }
     }
 
+    pub fn settings(&self) -> &HashMap<String, String> {
+        &self.settings
+    }
+
     pub fn setting(&self, name: &str) -> &str {
         &self.settings[name]
     }
@@ -180,12 +185,19 @@ impl World {
 
     /// `None`: nobody answered.
     pub async fn try_send(&self, request: RequestBuilder) -> Option<Reply> {
-        let response = request.send().await.ok()?;
+        let request = request.build().unwrap();
+        let (method, url) = (request.method().clone(), request.url().clone());
+        let response = self.http.execute(request).await.ok()?;
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.ok()?;
         let body =
             if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) };
-        Some(Reply { status, headers, body })
+        let reply = Reply { status, headers, body };
+        // What workers answer the gateway is between them.
+        if url.as_str().starts_with(&self.api) {
+            contract::hold(&method, url.path(), &reply);
+        }
+        Some(reply)
     }
 
     pub async fn get(&self, who: &Person, path: &str) -> Reply {
@@ -409,6 +421,34 @@ impl World {
         let url = format!("{}/books", self.setting("HOLDFAST_SIMULATOR_URL"));
         let all: Vec<Charge> = self.http.get(url).send().await.unwrap().json().await.unwrap();
         all.into_iter().filter(|charge| charge.key == booking).collect()
+    }
+
+    /// How often the payment worker has asked the provider, in all.
+    pub async fn provider_calls(&self) -> f64 {
+        self.payment_metric("holdfast_provider_seconds_count").await
+    }
+
+    /// Whether the payment worker leaves the provider alone: 0, not at all.
+    pub async fn provider_breaker(&self) -> f64 {
+        self.payment_metric("holdfast_breaker_state").await
+    }
+
+    async fn payment_metric(&self, name: &str) -> f64 {
+        let url = format!("http://{}/metrics", self.setting("HOLDFAST_PAYMENT_ADMIN"));
+        let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
+        text.lines()
+            .filter(|line| line.starts_with(name))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// How often an activity of a booking that is still under way has been tried.
+    pub async fn attempts(&self, id: &str, activity: &str) -> i32 {
+        let description = self.workflow(id).await.describe(WorkflowDescribeOptions::default()).await.unwrap();
+        let pending = &description.raw_description.pending_activities;
+        let mut pending = pending.iter();
+        let of = pending.find(|one| one.activity_type.as_ref().is_some_and(|kind| kind.name == activity));
+        of.map_or(0, |one| one.attempt)
     }
 
     /// What the provider has kept for all of these bookings.

@@ -16,7 +16,7 @@ use workflows::{
 };
 
 /// Those who wait for a provider come back within so much time of each other.
-const SPREAD_MAX: Duration = Duration::from_mins(1);
+const SPREAD_MAX: Duration = Duration::from_secs(15);
 
 pub(super) struct Activities {
     pub(super) desk: Desk<Guarded<Timed<Simulator>>>,

@@ -25,7 +25,7 @@ impl Default for Settings {
         let breaker = BreakerSettings {
             failures: 5,
             open: Duration::from_secs(1),
-            open_max: Duration::from_secs(30),
+            open_max: Duration::from_secs(15),
             probes_max: 32,
         };
         Self { breaker, calls_per_second_max: NonZeroU32::new(100).expect("not zero") }

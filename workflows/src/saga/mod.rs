@@ -34,7 +34,7 @@ pub mod turn;
 
 pub use operator::{Action, Audit, Foresight, HoldEffect, Intervention, MoneyEffect, Outcome, Preview, Snapshot};
 pub use progress::{Deadline, Heard, Limits, Milestone, Opening, Progress, Recovered, Refusal, Request, Said, Stage};
-pub use turn::{Say, Turn};
+pub use turn::{BECAUSE, May, Say, Turn};
 
 use crate::{
     booking::{Ending, Item, Party, Row},
@@ -90,6 +90,8 @@ pub trait Booking: Sized + 'static {
     const WORKFLOW: &'static str;
     /// What a booking is called in Temporal's web UI: `Rental`.
     const NOUN: &'static str;
+    /// The stages of a story that goes well, in order, as written on the board.
+    const STAGES: &'static [&'static str];
     /// What a request waits for before it is answered as accepted: a stage, or [`stage::HELD`].
     const ACCEPTED: &'static str;
     /// Every step with its undo, in the order of the story. [`Saga::step`] refuses one that is not listed, so what goes
@@ -319,6 +321,13 @@ impl<B: Booking> Saga<B> {
         self.ctx.state_mut(|booking| {
             booking.progress_mut().row.details.insert(name.to_owned(), value.to_owned());
         });
+    }
+
+    /// Writes down why somebody turns the booking back, where they said so.
+    pub fn note_why(&mut self, because: Option<String>) {
+        if let Some(because) = because {
+            self.note(BECAUSE, &because);
+        }
     }
 
     /// Moves the booking on to a stage and publishes it. An outage of the board stops nothing.

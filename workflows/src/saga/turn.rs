@@ -28,13 +28,37 @@ pub struct Say {
     pub fixed: &'static [(&'static str, &'static str)],
     /// What the speaker has to add: names of text fields.
     pub needs: &'static [&'static str],
+    /// What they may add.
+    pub takes: &'static [May],
 }
+
+/// Something that may be added to a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum May {
+    /// Text under this name.
+    Text(&'static str),
+    /// Under this name, the number of an item of the system's catalogue that the booking is to have.
+    Item(&'static str),
+}
+
+impl May {
+    /// The name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text(name) | Self::Item(name) => name,
+        }
+    }
+}
+
+/// Under which name somebody who turns a booking back says why, in their own words.
+pub const BECAUSE: &str = "because";
 
 impl Say {
     /// Something that is said by its name alone.
     #[must_use]
     pub const fn plain(word: &'static str, update: &'static str) -> Self {
-        Self { word, update, fixed: &[], needs: &[] }
+        Self { word, update, fixed: &[], needs: &[], takes: &[] }
     }
 
     /// The message.
@@ -47,6 +71,8 @@ impl Say {
         for name in self.needs {
             message.insert((*name).to_owned(), added.get(*name).cloned().unwrap_or_default());
         }
+        let taken = self.takes.iter().filter_map(|may| Some((may.name(), added.get(may.name())?)));
+        message.extend(taken.map(|(name, value)| (name.to_owned(), value.clone())));
         message.insert("by".to_owned(), json!(by));
         Value::Object(message)
     }
@@ -129,6 +155,9 @@ macro_rules! stages {
         pub enum $stages { $($(#[$meaning])* $stage,)* }
 
         impl $stages {
+            /// All of them, as written on the board, in the order of a story that goes well.
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
+
             /// As written on the board.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

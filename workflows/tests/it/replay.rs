@@ -68,6 +68,7 @@ impl Booking for Careless {
     const SYSTEM: &'static str = Rental::SYSTEM;
     const WORKFLOW: &'static str = Rental::WORKFLOW;
     const NOUN: &'static str = Rental::NOUN;
+    const STAGES: &'static [&'static str] = &[];
     const ACCEPTED: &'static str = Rental::ACCEPTED;
     const TURNS: &'static [Turn] = Rental::TURNS;
     const UNDOABLE_STEPS: &'static [Undoable<Self>] =

@@ -1,16 +1,11 @@
-//! `holdfast stuck` and `holdfast explain`: what an operator does from a terminal. It goes through the gateway like
-//! everybody else: `HOLDFAST_URL` says where that is, `HOLDFAST_TOKEN` who asks.
+//! `holdfast stuck`: what an operator does from a terminal about bookings that need them.
 
-use anyhow::{Context, bail};
+use super::Api;
+use anyhow::Context;
 use clap::{Args, Subcommand};
-use process::settings::{required_or, secret};
-use reqwest::{Client, Method, Url};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
 use workflows::booking::BookingId;
-
-const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// What to do about stuck bookings.
 #[derive(Subcommand)]
@@ -88,8 +83,7 @@ pub struct Move {
 ///
 /// # Errors
 /// When the gateway does not answer, or refuses.
-pub async fn stuck(wanted: Stuck) -> anyhow::Result<String> {
-    let gateway = Gateway::read()?;
+pub async fn stuck(gateway: &Api, wanted: Stuck) -> anyhow::Result<String> {
     match wanted {
         Stuck::List { chosen } => {
             let page = gateway.send(Method::GET, "/stuck", &chosen.query(), None).await?;
@@ -117,43 +111,7 @@ pub async fn stuck(wanted: Stuck) -> anyhow::Result<String> {
     }
 }
 
-/// Tells the story of a booking.
-///
-/// # Errors
-/// When the gateway does not answer, or refuses.
-pub async fn explain(booking: BookingId) -> anyhow::Result<String> {
-    let story = Gateway::read()?.send(Method::GET, &format!("/bookings/{booking}/story"), &[], None).await?;
-    let text = |name: &str| story[name].as_str().unwrap_or_default().to_owned();
-    let lines = |name: &str| -> Vec<String> {
-        let lines = story[name].as_array().into_iter().flatten().filter_map(Value::as_str);
-        lines.map(|line| format!("  {line}")).collect()
-    };
-    let mut told = vec![text("about"), String::new(), "What happened:".to_owned()];
-    told.extend(lines("happened"));
-    told.extend([String::new(), text("now")]);
-    let may = lines("may");
-    if !may.is_empty() {
-        told.extend([String::new(), "What may be done:".to_owned()]);
-        told.extend(may);
-    }
-    Ok(told.join("\n"))
-}
-
-struct Gateway {
-    client: Client,
-    url: Url,
-    token: SecretString,
-}
-
-impl Gateway {
-    fn read() -> anyhow::Result<Self> {
-        Ok(Self {
-            client: Client::builder().timeout(ANSWER_MAX).build()?,
-            url: required_or("HOLDFAST_URL", "where the gateway is", "http://127.0.0.1:8080")?,
-            token: secret("HOLDFAST_TOKEN", "an operator's bearer token", 1)?,
-        })
-    }
-
+impl Api {
     async fn intervene(&self, kind: &str, what: Move, mut body: Value) -> anyhow::Result<String> {
         let Move { booking, reason, dry_run } = what;
         body["reason"] = json!(reason);
@@ -171,29 +129,6 @@ impl Gateway {
             (None, _) => "heard, its outcome is not known yet".to_owned(),
         };
         Ok(format!("{came}. The booking is {stage}."))
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-        body: Option<Value>,
-    ) -> anyhow::Result<Value> {
-        let url = format!("{}{path}", self.url.as_str().trim_end_matches('/'));
-        let mut request = self.client.request(method, url).bearer_auth(self.token.expose_secret()).query(query);
-        if let Some(body) = &body {
-            request = request.json(body);
-        }
-        let answer = request.send().await.context("the gateway does not answer: is HOLDFAST_URL right?")?;
-        let status = answer.status();
-        let text = answer.text().await?;
-        let answer: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-        if !status.is_success() {
-            let title = answer["detail"].as_str().or(answer["title"].as_str()).unwrap_or("no explanation");
-            bail!("{} ({status}): {title}", answer["code"].as_str().unwrap_or("refused"));
-        }
-        Ok(answer)
     }
 }
 

@@ -1,0 +1,185 @@
+//! Sessions: who is signed in, by a cookie that holds their token. Nothing is kept here: any gateway knows any session.
+
+use super::{
+    super::{Gateway, auth::Caller},
+    Settings, Visit,
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::Sha256;
+use std::{collections::BTreeMap, time::Duration};
+use warp::{
+    http::{HeaderMap, HeaderValue, header},
+    reply::Response,
+};
+
+/// The cookie with the token, and the one that remembers a sign-in under way.
+const SESSION: &str = "holdfast_session";
+const PENDING: &str = "holdfast_sign_in";
+/// The field that every form carries.
+pub(super) const CONFIRMATION: &str = "confirmation";
+
+/// Somebody who is signed in.
+pub(in super::super) struct Session {
+    /// Who.
+    pub caller: Caller,
+    /// What forms have to carry: known to pages of this session alone.
+    pub confirmation: String,
+}
+
+impl Session {
+    pub(super) fn confirms(&self, form: &BTreeMap<String, String>) -> bool {
+        let shown = form.get(CONFIRMATION).map(String::as_bytes).unwrap_or_default();
+        let expected = self.confirmation.as_bytes();
+        let differences = shown.iter().zip(expected).fold(0, |differences, (one, other)| differences | (one ^ other));
+        shown.len() == expected.len() && differences == 0
+    }
+}
+
+/// Signs what browsers keep for us.
+pub(in super::super) struct Seal(Hmac<Sha256>);
+
+impl Seal {
+    /// A seal that all gateways with the same secret share.
+    pub(in super::super) fn new(secret: &SecretString) -> Self {
+        // HMAC takes a key of any length.
+        let mac = Hmac::new_from_slice(secret.expose_secret().as_bytes());
+        Self(mac.expect("a key of any length"))
+    }
+
+    fn of(&self, what: &str, text: &str) -> String {
+        let mut mac = self.0.clone();
+        mac.update(what.as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_bytes());
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    }
+
+    fn close(&self, what: &str, value: &impl Serialize) -> String {
+        let text = URL_SAFE_NO_PAD.encode(serde_json::to_vec(value).unwrap_or_default());
+        format!("{text}.{}", self.of(what, &text))
+    }
+
+    fn open<T: DeserializeOwned>(&self, what: &str, sealed: &str) -> Option<T> {
+        let (text, mac) = sealed.split_once('.')?;
+        let mut expected = self.0.clone();
+        expected.update(what.as_bytes());
+        expected.update(&[0]);
+        expected.update(text.as_bytes());
+        expected.verify_slice(&URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    }
+}
+
+impl Gateway {
+    /// Who is signed in, by the cookie they show.
+    pub(in super::super) async fn session(&self, headers: &HeaderMap) -> Option<Session> {
+        let token = cookie(headers, SESSION)?;
+        let caller = self.auth.bearer(token).await.ok()?;
+        Some(Session { caller, confirmation: self.seal.of("confirmation", token) })
+    }
+
+    /// Lets the browser keep a token.
+    pub(super) fn keep(&self, response: Response, token: &str) -> Response {
+        with_cookie(&self.console, response, SESSION, token, None)
+    }
+
+    /// Lets the browser forget everything.
+    pub(super) fn forget(&self, response: Response) -> Response {
+        let response = with_cookie(&self.console, response, SESSION, "", Some(Duration::ZERO));
+        with_cookie(&self.console, response, PENDING, "", Some(Duration::ZERO))
+    }
+
+    /// Lets the browser keep what is needed when it comes back from signing in elsewhere.
+    pub(super) fn keep_pending(&self, response: Response, pending: &impl Serialize, within: Duration) -> Response {
+        let sealed = self.seal.close(PENDING, pending);
+        with_cookie(&self.console, response, PENDING, &sealed, Some(within))
+    }
+
+    pub(super) fn pending<T: DeserializeOwned>(&self, headers: &HeaderMap) -> Option<T> {
+        self.seal.open(PENDING, cookie(headers, PENDING)?)
+    }
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let shown = headers.get_all(header::COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    let mut pairs = shown.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(known, value)| *known == name && !value.is_empty()).map(|(_, value)| value)
+}
+
+fn with_cookie(
+    settings: &Settings,
+    mut response: Response,
+    name: &str,
+    value: &str,
+    lasts: Option<Duration>,
+) -> Response {
+    let secure = if settings.public_url.scheme() == "https" { "; Secure" } else { "" };
+    let age = lasts.map_or_else(String::new, |lasts| format!("; Max-Age={}", lasts.as_secs()));
+    // Lax: who comes back from signing in elsewhere is signed in.
+    let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Was a form sent from one of our own pages? Browsers say so.
+pub(super) fn is_from_here(settings: &Settings, headers: &HeaderMap) -> bool {
+    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = settings.public_url.origin().ascii_serialization();
+    let host = said("host").unwrap_or_default();
+    match (said("sec-fetch-site"), said("origin")) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(from)) => from == origin || from.split_once("://").is_some_and(|(_, from)| from == host),
+        // No browser of today sends a form without one of them.
+        (None, None) => false,
+    }
+}
+
+/// Where to sign in, and to come back from.
+pub(super) fn sign_in_first(visit: &Visit) -> String {
+    let query = serde_urlencoded::to_string(&visit.query).unwrap_or_default();
+    let back = if query.is_empty() { visit.path.clone() } else { format!("{}?{query}", visit.path) };
+    let back = serde_urlencoded::to_string([("back", back)]).unwrap_or_default();
+    format!("/console/sign-in?{back}")
+}
+
+/// A path of ours to go back to; nobody is led elsewhere.
+pub(super) fn back(text: &str) -> &str {
+    let ours = text.starts_with("/console") && !text.contains(['\\', '\r', '\n']) && !text.starts_with("/console/sign");
+    if ours { text } else { "/console" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_browser_keeps_for_us_cannot_be_changed_or_used_for_something_else() {
+        let (seal, other) = (Seal::new(&"one secret".into()), Seal::new(&"another secret".into()));
+        let sealed = seal.close("this", &("state", 7));
+        assert_eq!(seal.open::<(String, i32)>("this", &sealed), Some(("state".to_owned(), 7)));
+        assert_eq!(seal.open::<(String, i32)>("that", &sealed), None);
+        assert_eq!(other.open::<(String, i32)>("this", &sealed), None);
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone().into_bytes();
+            changed[at] ^= 1;
+            let changed = String::from_utf8(changed).unwrap_or_default();
+            // The last letter of base64 has bits that mean nothing; a strict decoder refuses them.
+            assert_eq!(seal.open::<(String, i32)>("this", &changed), None, "changed at {at}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_led_elsewhere() {
+        assert_eq!(back("/console/inbox?system=ebook"), "/console/inbox?system=ebook");
+        for elsewhere in
+            ["", "//evil.example", "https://evil.example", "/\\evil", "/console\r\nx: y", "/console/sign-out"]
+        {
+            assert_eq!(back(elsewhere), "/console", "{elsewhere:?}");
+        }
+    }
+}
