@@ -157,10 +157,13 @@ async fn watch(api: &Api, booking: Option<BookingId>, say: impl Fn(&str)) -> any
                 }
             }
         }
-        // A feed ends from time to time: it goes on where it was.
+        // A feed ends from time to time: it goes on where it was, in a moment.
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
+/// A feed that has ended is opened again after this time.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 const EVENT_BYTES_MAX: usize = 1024 * 1024;
 
 fn told(change: &Value) -> String {

@@ -183,9 +183,11 @@ impl Catalogue {
     /// [`Code::ItemInUse`] while a booking holds it, [`Code::Unavailable`] when the catalogue does not answer: it may or may
     /// not be gone. `None` when there is none of that number.
     pub async fn remove(&self, system: &str, number: i64) -> Result<Option<()>, Problem> {
+        let answer = self.worker.send(self.worker.client.delete(self.of(system, Some(number)))).await;
+        // Whoever asked meanwhile has it still.
         self.items.invalidate(&(system.to_owned(), number)).await;
         self.asked.invalidate(&(system.to_owned(), number)).await;
-        match self.worker.send(self.worker.client.delete(self.of(system, Some(number)))).await? {
+        match answer? {
             answer if answer.status() == StatusCode::CONFLICT => {
                 Err(Problem::new(Code::ItemInUse).with("item", number))
             }

@@ -120,7 +120,8 @@ impl Settings {
         let (rate, connections) = (Rate::default(), Connections::default());
         let http = or("HOLDFAST_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8080)))?;
         let auth = auth::Settings::read()?;
-        auth.fit(http)?;
+        let console = Console::read()?;
+        auth.fit(http, &console.public_url)?;
         Ok(Self {
             http,
             auth,
@@ -135,7 +136,7 @@ impl Settings {
             service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
             requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number from 1", REQUESTS_MAX)?,
             answer_within: seconds_or("HOLDFAST_ANSWER_SECONDS", ANSWER_WITHIN)?,
-            console: Console::read()?,
+            console,
             rate: Rate {
                 per_second: or("HOLDFAST_REQUESTS_PER_SECOND_MAX", "a number from 1", rate.per_second)?,
                 burst: or("HOLDFAST_REQUESTS_BURST_MAX", "a number from 1", rate.burst)?,

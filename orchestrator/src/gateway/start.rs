@@ -167,7 +167,7 @@ impl Gateway {
         };
         let summary = summary(wanted.kind.noun, &opening, listed.as_ref());
         let request = saga::Request { opening, method: wanted.method.clone() };
-        self.starts.one(until, self.launch(wanted.kind, &request, summary, until)).await??;
+        self.starts.one(until, self.launch(wanted.kind, &request, summary, until)).await?;
         let row = self.row_when(booking, until, accepted).await?;
         begun(row.unwrap_or_else(|| request.opening.row()), request.opening.fingerprint.as_deref(), &accepted)
     }
@@ -415,24 +415,43 @@ impl Starts {
     ///
     /// # Errors
     /// [`Code::TooBusy`] when that would not be in time.
-    async fn one<T>(&self, until: Instant, start: impl Future<Output = T>) -> Result<T, Problem> {
+    async fn one<T>(&self, until: Instant, start: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
         let busy = || Problem::new(Code::TooBusy);
-        let before = u32::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-        let takes = Duration::from_micros(self.takes.load(Ordering::Relaxed));
-        let wait = takes.saturating_mul(before) / u32::try_from(STARTS_MAX).unwrap_or(1);
-        if Instant::now() + wait + takes > until && before > 0 {
-            return Err(busy());
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let slot = timeout_at(until, self.slots.acquire()).await;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        let Ok(Ok(_slot)) = slot else { return Err(busy()) };
+        // A free slot is always taken: the estimate below is put right by those that get through.
+        let _slot = if let Ok(slot) = self.slots.try_acquire() {
+            slot
+        } else {
+            let before = u32::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+            let takes = Duration::from_micros(self.takes.load(Ordering::Relaxed));
+            let wait = takes.saturating_mul(before) / u32::try_from(STARTS_MAX).unwrap_or(1);
+            if Instant::now() + wait + takes > until {
+                return Err(busy());
+            }
+            let _waits = Waits::begin(&self.waiting);
+            timeout_at(until, self.slots.acquire()).await.ok().and_then(Result::ok).ok_or_else(busy)?
+        };
         let began = Instant::now();
-        let started = start.await;
+        let started = start.await?;
         let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         // The newest counts an eighth. Two at the same moment may lose one of them: it is an estimate.
         let known = self.takes.load(Ordering::Relaxed);
         self.takes.store(known - known / 8 + took / 8, Ordering::Relaxed);
         Ok(started)
+    }
+}
+
+/// Somebody waits, until this is dropped: also when they have hung up.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -150,7 +150,7 @@ async fn every_page_is_closed_to_strangers_and_every_form_to_other_places() {
     for (method, page, open) in pages() {
         if *method == Method::POST {
             // Somebody else's page sends a form, with the cookie of whoever is signed in.
-            for from in ["https://evil.example", "null"] {
+            for from in ["https://evil.example", "null", "http://rebound.example:8080"] {
                 let forged = browser.post(url(page)).header("cookie", &cookie).header("origin", from);
                 assert_eq!(forged.send().await.unwrap().status(), 403, "{page} from {from}");
             }

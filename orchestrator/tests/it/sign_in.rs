@@ -182,12 +182,16 @@ async fn roles_may_lie_deeper_in_a_token() {
 #[test]
 fn the_secret_of_development_stays_on_this_machine() {
     let development = Settings::for_development(SECRET.into());
-    development.fit("127.0.0.1:8080".parse().unwrap()).unwrap();
-    development.fit("[::1]:8080".parse().unwrap()).unwrap();
+    let here = "http://127.0.0.1:8080".parse().unwrap();
+    development.fit("127.0.0.1:8080".parse().unwrap(), &here).unwrap();
+    development.fit("[::1]:8080".parse().unwrap(), &here).unwrap();
+    // Behind a proxy the address is this machine's, and its visitors are not.
+    let elsewhere = "https://bookings.example".parse().unwrap();
+    development.fit("127.0.0.1:8080".parse().unwrap(), &elsewhere).unwrap_err();
     for beyond in ["0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080"] {
-        let refused = development.fit(beyond.parse().unwrap()).unwrap_err().to_string();
+        let refused = development.fit(beyond.parse().unwrap(), &here).unwrap_err().to_string();
         assert!(refused.contains("HOLDFAST_JWT_SECRET") && !refused.contains(SECRET), "{refused}");
     }
     let earnest = Settings { secret: None, ..settings("http://127.0.0.1:1/keys", None) };
-    earnest.fit("0.0.0.0:8080".parse().unwrap()).unwrap();
+    earnest.fit("0.0.0.0:8080".parse().unwrap(), &elsewhere).unwrap();
 }

@@ -7,7 +7,7 @@ use crate::{
     store::Error,
 };
 use deadpool_postgres::Pool;
-use process::breaker::Breaker;
+use process::breaker::{Breaker, State};
 use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -32,8 +32,9 @@ pub(super) struct Shown {
 
 impl Shown {
     fn weather(&self, pause: Option<switch::Pause>) -> Weather {
-        self.breaker.pause(pause.is_some());
         let (state, retry) = self.breaker.state();
+        // What is written down counts: within a second, every worker obeys it.
+        let state = if pause.is_some() { State::Paused } else { state };
         Weather { state: state.as_str(), retry_seconds: retry.map(|retry| retry.as_secs() + 1), pause }
     }
 
@@ -44,6 +45,7 @@ impl Shown {
 
     async fn turn(self, wish: switch::Wish) -> Result<Weather, Error> {
         let pause = switch::turn(&self.pool, &wish).await?;
+        self.breaker.pause(pause.is_some());
         Ok(self.weather(pause))
     }
 }

@@ -147,7 +147,7 @@ impl<P: Provider> Desk<P> {
             // Nothing to take, so nothing to give back: the provider never hears of it.
             return Ok(ChargeAnswer::Captured);
         }
-        // Before the intent: what was never sent is not in doubt, and is not looked up first when the provider is back.
+        // Before the intent: most of those that come while it is left alone are then in no doubt, and need no looking up first.
         self.provider.available()?;
         let in_doubt = match self.ledger.open(request).await? {
             Opened::Answered(answer) => return Ok(answer),

@@ -159,15 +159,16 @@ impl Settings {
     ///
     /// # Errors
     /// [`process::settings::Error`] for the secret on an address that others reach.
-    pub fn fit(&self, http: SocketAddr) -> Result<(), process::settings::Error> {
+    pub fn fit(&self, http: SocketAddr, public: &Url) -> Result<(), process::settings::Error> {
         let consent: Option<String> = process::settings::optional("HOLDFAST_JWT_SECRET_BEYOND_LOOPBACK", "yes")?;
-        if self.secret.is_none() || http.ip().is_loopback() || consent.as_deref() == Some("yes") {
+        let here = http.ip().is_loopback() && is_loopback(public);
+        if self.secret.is_none() || here || consent.as_deref() == Some("yes") {
             return Ok(());
         }
         Err(process::settings::Error::Invalid {
             name: "HOLDFAST_JWT_SECRET",
             expected: "HOLDFAST_JWKS_URL instead, or HOLDFAST_JWT_SECRET_BEYOND_LOOPBACK=yes where no stranger gets",
-            why: "it is for development, and HOLDFAST_HTTP is not a loopback address".to_owned(),
+            why: "it is for development, and HOLDFAST_HTTP or HOLDFAST_PUBLIC_URL is not on this machine".to_owned(),
         })
     }
 }
@@ -256,10 +257,10 @@ impl Auth {
         Ok(jsonwebtoken::decode::<Claims>(token, key, &validation).map_err(|_| refused())?.claims)
     }
 
-    /// Can tokens be made here?
+    /// Is there nobody but us who says who somebody is?
     #[must_use]
     pub const fn is_for_development(&self) -> bool {
-        self.shared.is_some()
+        self.shared.is_some() && self.keys.is_none()
     }
 
     /// Makes a token for development.
@@ -282,4 +283,10 @@ impl Auth {
 
 fn refused() -> Problem {
     Problem::new(Code::Unauthenticated)
+}
+
+/// Does a URL lead to this machine alone?
+#[must_use]
+pub(super) fn is_loopback(url: &Url) -> bool {
+    matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
 }

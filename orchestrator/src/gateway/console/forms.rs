@@ -143,8 +143,10 @@ pub(super) async fn book(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Respon
         Some(id) if answer.status.is_success() => Ok(see_other(&format!("/console/bookings/{id}"))),
         _ => {
             let mut filled = visit.form.clone();
-            // What was refused may be asked for anew.
-            filled.remove("once");
+            // What was refused may be asked for anew. Where nobody knows whether it was, it stays the same request.
+            if !answer.status.is_server_error() {
+                filled.remove("once");
+            }
             page(gateway, visit, &filled, Some(&answer)).await
         }
     }

@@ -16,7 +16,7 @@ use iso_currency::Currency;
 use serde_json::Value;
 use std::sync::Arc;
 use warp::reply::Response;
-use workflows::{money::Money, saga};
+use workflows::{contracts::Move, money::Money, saga};
 
 /// What stands around a page.
 pub(super) struct Frame {
@@ -114,7 +114,11 @@ fn notice(visit: &Visit) -> Option<Notice> {
     }
     let done = visit.asked("done");
     let said = crate::host::SAGAS.iter().flat_map(|kind| kind.turns).flatten().flat_map(|turn| turn.says);
-    let known = said.map(|say| say.word).chain(["cancel", "registered", "changed", "removed", "paused", "resumed"]);
+    let known = said.map(|say| say.word).chain(
+        ["cancel", "registered", "changed", "removed", "paused", "resumed"]
+            .into_iter()
+            .chain(Move::ALL.iter().map(|kind| kind.as_str())),
+    );
     let word = known.into_iter().find(|word| *word == done)?;
     Some(Notice { good: true, text: format!("Done: {}.", words(word)) })
 }

@@ -159,7 +159,11 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Result<(&'static Page,
         PAGES.iter().filter_map(|page| Some((page, super::routes::parameters(page.path, path)?))).peekable();
     there.peek()?;
     let found = there.find(|(page, _)| page.method == *method);
-    Some(found.ok_or_else(|| Problem::new(Code::MethodNotAllowed)))
+    let methods = || {
+        let there = PAGES.iter().filter(|page| super::routes::parameters(page.path, path).is_some());
+        there.map(|page| page.method.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    Some(found.ok_or_else(|| Problem::new(Code::MethodNotAllowed).header(header::ALLOW, methods())))
 }
 
 impl Page {

@@ -15,8 +15,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// What is agreed with the provider.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `HOLDFAST_OIDC_ISSUER_URL`: the provider.
-    pub issuer: Url,
+    /// `HOLDFAST_OIDC_ISSUER_URL`: the provider, letter by letter as it calls itself.
+    pub issuer: IssuerUrl,
     /// `HOLDFAST_OIDC_CLIENT_ID`: what it calls us. Its tokens are for this audience.
     pub client: String,
     /// `HOLDFAST_OIDC_CLIENT_SECRET`: what we show it.
@@ -31,8 +31,11 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Option<Self>, process::settings::Error> {
-        use process::settings::{optional, or, required, secret};
-        let Some(issuer) = optional("HOLDFAST_OIDC_ISSUER_URL", "the provider's URL")? else { return Ok(None) };
+        use process::settings::{Error, optional, or, required, secret};
+        let (name, expected) = ("HOLDFAST_OIDC_ISSUER_URL", "the provider's URL, as it calls itself");
+        let Some(issuer) = optional::<String>(name, expected)? else { return Ok(None) };
+        let invalid = |error: openidconnect::url::ParseError| Error::Invalid { name, expected, why: error.to_string() };
+        let issuer = IssuerUrl::new(issuer).map_err(invalid)?;
         Ok(Some(Self {
             issuer,
             client: required("HOLDFAST_OIDC_CLIENT_ID", "what the provider calls us")?,
@@ -68,9 +71,8 @@ fn provider(error: impl std::error::Error + 'static) -> Failure {
 /// A client as the provider describes itself now.
 macro_rules! client {
     ($settings:expr, $redirect:expr, $http:expr) => {{
-        // Compared letter by letter with what the provider calls itself: the URL's own slash is none of the name.
-        let issuer = IssuerUrl::new($settings.issuer.as_str().trim_end_matches('/').to_owned()).map_err(provider)?;
-        let described = CoreProviderMetadata::discover_async(issuer, $http).await.map_err(provider)?;
+        let described =
+            CoreProviderMetadata::discover_async($settings.issuer.clone(), $http).await.map_err(provider)?;
         let id = ClientId::new($settings.client.clone());
         let secret = ClientSecret::new($settings.secret.expose_secret().to_owned());
         CoreClient::from_provider_metadata(described, id, Some(secret))

@@ -1,11 +1,15 @@
 //! Sessions: who is signed in, by a cookie that holds their token. Nothing is kept here: any gateway knows any session.
 
 use super::{
-    super::{Gateway, auth::Caller},
+    super::{
+        Gateway,
+        auth::{Caller, is_loopback},
+    },
     Settings, Visit,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::Sha256;
@@ -126,15 +130,20 @@ fn with_cookie(
     response
 }
 
-/// Was a form sent from one of our own pages? Browsers say so.
+/// Was a form sent from one of our own pages? Browsers say so. A name of somebody else's that leads to our address is none of
+/// ours.
 pub(super) fn is_from_here(settings: &Settings, headers: &HeaderMap) -> bool {
     let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let origin = settings.public_url.origin().ascii_serialization();
-    let host = said("host").unwrap_or_default();
-    match (said("sec-fetch-site"), said("origin")) {
-        (Some(site), _) => site == "same-origin",
-        (None, Some(from)) => from == origin || from.split_once("://").is_some_and(|(_, from)| from == host),
+    let public = settings.public_url.origin().ascii_serialization();
+    let local = is_loopback(&settings.public_url);
+    let ours = |origin: &str| origin == public || local && Url::parse(origin).is_ok_and(|origin| is_loopback(&origin));
+    let same = said("sec-fetch-site").is_none_or(|site| site == "same-origin");
+    match (said("origin"), said("host")) {
+        (Some(origin), _) => same && ours(origin),
         // No browser of today sends a form without one of them.
+        (None, Some(host)) => {
+            said("sec-fetch-site").is_some() && same && ours(&format!("{}://{host}", settings.public_url.scheme()))
+        }
         (None, None) => false,
     }
 }
@@ -142,7 +151,12 @@ pub(super) fn is_from_here(settings: &Settings, headers: &HeaderMap) -> bool {
 /// Where to sign in, and to come back from.
 pub(super) fn sign_in_first(visit: &Visit) -> String {
     let query = serde_urlencoded::to_string(&visit.query).unwrap_or_default();
-    let back = if query.is_empty() { visit.path.clone() } else { format!("{}?{query}", visit.path) };
+    let back = match (visit.form.is_empty(), query.is_empty()) {
+        // What a form does is not done by coming back to it.
+        (false, _) => back(visit.said("back")).to_owned(),
+        (true, true) => visit.path.clone(),
+        (true, false) => format!("{}?{query}", visit.path),
+    };
     let back = serde_urlencoded::to_string([("back", back)]).unwrap_or_default();
     format!("/console/sign-in?{back}")
 }

@@ -153,7 +153,7 @@ pub(super) async fn intervene(gateway: &Arc<Gateway>, visit: &Visit) -> Result<R
         return page(gateway, visit, Some((booking, foreseen))).await;
     }
     if answer.status.is_success() {
-        return Ok(see_other("/console/stuck?done=retry"));
+        return Ok(see_other(&told("/console/stuck", kind, None)));
     }
     page(gateway, visit, Some((booking, answer.why()))).await
 }
