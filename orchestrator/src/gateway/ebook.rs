@@ -88,7 +88,7 @@ const ROUTES: &[Route] = &[
     Route::patch("/ebook/books/approve/{item}", ADMINS, "Approves the live rental of a book.", |gateway, call| {
         Box::pin(async move { decide(&gateway, &call, Decision::Approve).await })
     })
-    .takes(RENT)
+    .may_take(RENT)
     .moves(&DECIDED)
     .refuses(DECIDING),
     Route::patch(
@@ -97,7 +97,7 @@ const ROUTES: &[Route] = &[
         "Rejects the live rental of a book: the money goes back.",
         |gateway, call| Box::pin(async move { decide(&gateway, &call, Decision::Reject).await }),
     )
-    .takes(RENT)
+    .may_take(RENT)
     .moves(&DECIDED)
     .refuses(DECIDING),
     Route::post("/ebook/rents", MEMBERS, "Asks for a book. Its price is the catalogue's.", |gateway, call| {

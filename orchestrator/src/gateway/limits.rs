@@ -1,4 +1,4 @@
-//! Limits: how often a caller may ask, and how many of them at a time.
+//! Limits: how often a caller may ask.
 
 use super::problem::{Code, Problem};
 use governor::{

@@ -249,26 +249,20 @@ async fn answer(
     if path.len() > PATH_BYTES_MAX || query.len() > QUERY_BYTES_MAX {
         return Problem::new(Code::PathTooLong).into_response();
     }
-    let found = match console::find(method, path) {
-        Some(Ok((page, parameters))) => {
-            let response = visit(gateway, page, parameters, path, query, headers, body).await;
-            let status = response.status();
-            let labels = [method.as_str(), page.path, status.as_str()];
-            REQUESTS.with_label_values(&labels).observe(arrived.elapsed().as_secs_f64());
-            return response;
-        }
-        Some(Err(problem)) => Err(problem),
-        None => routes::find(method, path),
+    let (label, response) = match console::find(method, path) {
+        Some(Ok((page, parameters))) => (page.path, visit(gateway, page, parameters, path, query, headers, body).await),
+        Some(Err(problem)) => return problem.into_response(),
+        None => match routes::find(method, path) {
+            Ok((route, parameters)) => {
+                let request = Request { route, parameters, query: query.to_owned(), headers, arrived };
+                (route.path, serve_route(gateway, request, body).await)
+            }
+            Err(problem) => return problem.into_response(),
+        },
     };
-    let (route, parameters) = match found {
-        Ok(found) => found,
-        Err(problem) => return problem.into_response(),
-    };
-    let request = Request { route, parameters, query: query.to_owned(), headers, arrived };
-    let response = serve_route(gateway, request, body).await.unwrap_or_else(Problem::into_response);
+    let response = response.unwrap_or_else(Problem::into_response);
     let status = response.status();
-    let labels = [route.method.as_str(), route.path, status.as_str()];
-    REQUESTS.with_label_values(&labels).observe(arrived.elapsed().as_secs_f64());
+    REQUESTS.with_label_values(&[method.as_str(), label, status.as_str()]).observe(arrived.elapsed().as_secs_f64());
     response
 }
 
@@ -281,27 +275,20 @@ async fn visit(
     query: &str,
     headers: HeaderMap,
     body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
-) -> Response {
+) -> Result<Response, Problem> {
     let session = gateway.session(&headers).await;
     // Whoever is not signed in has no rate of their own, and gets no further than the sign-in page.
-    let left = match session.as_ref().map(|session| gateway.rates.count(&session.caller.subject)).transpose() {
-        Ok(left) => left,
-        Err(problem) => return problem.into_response(),
-    };
-    let body = match tokio::time::timeout(BODY_WITHIN, read(body)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(problem)) => return problem.into_response(),
-        Err(_) => return Problem::new(Code::SlowBody).into_response(),
-    };
+    let left = session.as_ref().map(|session| gateway.rates.count(&session.caller.subject)).transpose()?;
+    let body = read_in_time(body).await?;
     let (Some(query), Some(form)) = (console::fields(query.as_bytes()), console::fields(&body)) else {
-        return Problem::field("query", "name=value pairs, percent-encoded").into_response();
+        return Err(Problem::field("query", "name=value pairs, percent-encoded"));
     };
     let visit = console::Visit { session, parameters, path: path.to_owned(), query, form, headers };
     let response = page.answer(gateway, visit).await;
-    match left {
+    Ok(match left {
         Some(left) => left.say(response),
         None => response,
-    }
+    })
 }
 
 /// A request that has found its route.
@@ -333,7 +320,7 @@ async fn serve_caller(
 ) -> Result<Response, Problem> {
     let Request { route, parameters, query, headers, arrived } = request;
     route.access.admit(&caller)?;
-    let body = tokio::time::timeout(BODY_WITHIN, read(body)).await.map_err(|_| Problem::new(Code::SlowBody))??;
+    let body = read_in_time(body).await?;
     // After the body: whoever sends slowly takes nobody's place.
     let _place = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
     let query =
@@ -346,6 +333,10 @@ async fn serve_caller(
         Some(known) => call::unless_known(&known, response),
         None => response,
     })
+}
+
+async fn read_in_time(body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send) -> Result<Bytes, Problem> {
+    tokio::time::timeout(BODY_WITHIN, read(body)).await.map_err(|_| Problem::new(Code::SlowBody))?
 }
 
 async fn read(body: impl Stream<Item = Result<impl Buf, warp::Error>>) -> Result<Bytes, Problem> {

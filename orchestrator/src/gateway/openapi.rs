@@ -122,9 +122,8 @@ fn operation(route: &'static Route, shapes: &mut Shapes) -> Value {
     if !route.body.is_empty() {
         let fields: Vec<&Field> = route.body.iter().collect();
         let schema = object(&fields, Way::Sent, shapes);
-        let optional = route.path == "/ebook/books/approve/{item}" || route.path == "/ebook/books/reject/{item}";
         operation["requestBody"] = json!({
-            "required": !optional,
+            "required": !route.body_optional,
             "content": { "application/json": { "schema": schema, "example": example(&fields) } },
         });
     }

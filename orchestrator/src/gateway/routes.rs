@@ -55,6 +55,8 @@ pub struct Route {
     pub query: &'static [Field],
     /// What its body holds; empty where none is read.
     pub body: &'static [Field],
+    /// May the body be left out?
+    pub body_optional: bool,
     /// The statuses of its answers, the usual one first.
     pub statuses: &'static [u16],
     /// What it answers.
@@ -85,7 +87,19 @@ type Serve = fn(Arc<Gateway>, Call) -> Answering;
 impl Route {
     const fn new(method: Method, path: &'static str, access: Access, about: &'static str, serve: Serve) -> Self {
         let (query, body, refuses): (&[Field], &[Field], &[&[Code]]) = (&[], &[], &[]);
-        Self { method, path, access, about, query, body, statuses: &[204], gives: Gives::Nothing, refuses, serve }
+        Self {
+            method,
+            path,
+            access,
+            about,
+            query,
+            body,
+            body_optional: false,
+            statuses: &[204],
+            gives: Gives::Nothing,
+            refuses,
+            serve,
+        }
     }
 
     pub(super) const fn get(path: &'static str, access: Access, about: &'static str, serve: Serve) -> Self {
@@ -112,6 +126,12 @@ impl Route {
     pub(super) const fn takes(mut self, body: &'static [Field]) -> Self {
         self.body = body;
         self
+    }
+
+    /// Reads a body with these fields, where there is one.
+    pub(super) const fn may_take(mut self, body: &'static [Field]) -> Self {
+        self.body_optional = true;
+        self.takes(body)
     }
 
     /// Reads these from the query.
@@ -183,13 +203,27 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
 }
 
 pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<String>), Problem> {
+    pick(routes(), |route| (&route.method, route.path), method, path)
+}
+
+/// What is at a path for a method, with what stands for the varying parts.
+///
+/// # Errors
+/// [`Code::NoSuchPath`], or [`Code::MethodNotAllowed`] with the methods that the path takes.
+pub(super) fn pick<T>(
+    all: impl Iterator<Item = &'static T>,
+    at: impl Fn(&'static T) -> (&'static Method, &'static str),
+    method: &Method,
+    path: &str,
+) -> Result<(&'static T, Vec<String>), Problem> {
     let mut allowed = Vec::new();
-    for route in routes() {
-        let Some(parameters) = parameters(route.path, path) else { continue };
-        if route.method == *method {
-            return Ok((route, parameters));
+    for one in all {
+        let (takes, shape) = at(one);
+        let Some(parameters) = parameters(shape, path) else { continue };
+        if takes == method {
+            return Ok((one, parameters));
         }
-        allowed.push(route.method.as_str());
+        allowed.push(takes.as_str());
     }
     if allowed.is_empty() {
         return Err(Problem::new(Code::NoSuchPath));
@@ -200,7 +234,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Route, Vec<S
 }
 
 /// What stands for the varying parts, when a path is of a route's shape.
-pub(super) fn parameters(shape: &str, path: &str) -> Option<Vec<String>> {
+fn parameters(shape: &str, path: &str) -> Option<Vec<String>> {
     let (mut shape, mut path) = (shape.split('/'), path.split('/'));
     let mut parameters = Vec::new();
     loop {

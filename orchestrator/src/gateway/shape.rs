@@ -1,6 +1,8 @@
 //! Shapes: what requests and answers look like, said once beside the routes. The published document, the pages with its
 //! tables, and the console's forms are made from them.
 
+use workflows::saga::BECAUSE;
+
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]
 pub enum Holds {
@@ -174,5 +176,4 @@ pub(super) const MONEY: Shape = Shape::new(
     "Money",
     &[Field::amount("amount_minor", "Minor units.", "3000"), Field::text_to(3, "currency", "ISO 4217 code.", "KRW")],
 );
-pub(super) const WHY: Field =
-    Field::text("because", "Why it is turned back, in your own words.", "The book is damaged.");
+pub(super) const WHY: Field = Field::text(BECAUSE, "Why it is turned back, in your own words.", "The book is damaged.");

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use temporalio_client::NamespacedClient as _;
 use warp::{http::Method, reply::Response};
-use workflows::saga::stage;
+use workflows::saga::{BECAUSE, stage};
 
 #[derive(Template)]
 #[template(path = "booking.html")]
@@ -41,7 +41,7 @@ struct Page {
 struct Step {
     label: String,
     at: Option<Moment>,
-    /// `done`, `now`, `ahead`, `back` for what is undone, `missed` for what will not come any more.
+    /// `done`, `now`, `ahead`, or `back` for what is undone.
     state: &'static str,
     note: Option<String>,
 }
@@ -77,7 +77,7 @@ pub(super) async fn show(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Respon
     let own = shown["customer"] == caller.subject.as_str();
     let mut booking = shown.clone();
     booking["may"] = super::super::inbox::may(caller, &shown);
-    let details = shown["details"].as_object().into_iter().flatten().filter(|(name, _)| *name != "because");
+    let details = shown["details"].as_object().into_iter().flatten().filter(|(name, _)| *name != BECAUSE);
     let texts =
         |value: &Value| value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     let seconds = shown["deadline_at"].as_str().and_then(|at| at.parse::<chrono::DateTime<chrono::Utc>>().ok());
@@ -86,7 +86,7 @@ pub(super) async fn show(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Respon
         frame: Frame::of(gateway, visit, &frame::what(&shown)),
         line: Line::of(&shown, gateway.zone),
         reason: shown["reason"].as_str().map(words),
-        because: shown["details"]["because"].as_str().map(str::to_owned),
+        because: shown["details"][BECAUSE].as_str().map(str::to_owned),
         left: seconds.map(|at| left((at - chrono::Utc::now()).num_seconds())),
         now: story.body["now"].as_str().unwrap_or_default().to_owned(),
         steps: steps(gateway, &shown),

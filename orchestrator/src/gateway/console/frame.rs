@@ -142,9 +142,9 @@ struct Trouble {
 }
 
 /// Shows why a page is not shown.
-pub(super) fn trouble(mut frame: Frame, problem: Problem) -> Response {
+pub(super) fn trouble(gateway: &Arc<Gateway>, visit: &Visit, problem: Problem) -> Response {
     let status = problem.code.status();
-    problem.code.title().clone_into(&mut frame.title);
+    let frame = Frame::of(gateway, visit, problem.code.title());
     let why = problem.member("detail").and_then(Value::as_str).unwrap_or_else(|| problem.code.title()).to_owned();
     let part = problem.member("part").and_then(Value::as_str).map(str::to_owned);
     let headers = problem.into_response().headers().clone();

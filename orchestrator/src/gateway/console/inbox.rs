@@ -11,6 +11,7 @@ use askama::Template;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 use warp::{http::Method, reply::Response};
+use workflows::saga::BECAUSE;
 
 #[derive(Template)]
 #[template(path = "inbox.html")]
@@ -81,7 +82,7 @@ pub(super) async fn says(gateway: &Arc<Gateway>, caller: &Caller, booking: &Valu
                 .and_then(|system| system.shelf.as_ref())
                 .is_some_and(|shelf| shelf.wanted == name);
             let options = if of_catalogue { options(gateway, caller, system, items).await } else { Vec::new() };
-            let label = if name == "because" { "Reason".to_owned() } else { label(&name) };
+            let label = if name == BECAUSE { "Reason".to_owned() } else { label(&name) };
             fields.push(Added { name, label, needed, options });
         }
         let stern = word == "reject";

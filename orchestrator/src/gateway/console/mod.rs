@@ -22,6 +22,7 @@ pub use oidc::Settings as Oidc;
 use super::{
     Gateway, openapi,
     problem::{Code, Problem},
+    routes::pick,
 };
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -97,7 +98,7 @@ pub(super) struct Page {
     /// The path; `{name}` is a part that varies.
     pub path: &'static str,
     for_whom: For,
-    show: fn(Arc<Gateway>, Visit) -> Showing,
+    show: fn(Arc<Gateway>, Arc<Visit>) -> Showing,
 }
 
 macro_rules! page {
@@ -155,28 +156,22 @@ pub fn pages() -> impl Iterator<Item = (&'static Method, &'static str, bool)> {
 
 /// The page at a path; `None` when it is not ours to serve.
 pub(super) fn find(method: &Method, path: &str) -> Option<Result<(&'static Page, Vec<String>), Problem>> {
-    let mut there =
-        PAGES.iter().filter_map(|page| Some((page, super::routes::parameters(page.path, path)?))).peekable();
-    there.peek()?;
-    let found = there.find(|(page, _)| page.method == *method);
-    let methods = || {
-        let there = PAGES.iter().filter(|page| super::routes::parameters(page.path, path).is_some());
-        there.map(|page| page.method.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    Some(found.ok_or_else(|| Problem::new(Code::MethodNotAllowed).header(header::ALLOW, methods())))
+    match pick(PAGES.iter(), |page| (&page.method, page.path), method, path) {
+        Err(problem) if problem.code == Code::NoSuchPath => None,
+        found => Some(found),
+    }
 }
 
 impl Page {
     /// Answers a visit. Whatever goes wrong is shown as a page.
     pub(super) async fn answer(&self, gateway: &Arc<Gateway>, visit: Visit) -> Response {
-        let frame = frame::Frame::of(gateway, &visit, "Something went wrong");
-        let mut response = match self.admit(gateway, &visit) {
-            Ok(()) => {
-                (self.show)(gateway.clone(), visit).await.unwrap_or_else(|problem| frame::trouble(frame, problem))
-            }
-            Err(Closed::SignIn) => see_other(&session::sign_in_first(&visit)),
-            Err(Closed::Refused(problem)) => frame::trouble(frame, problem),
+        let visit = Arc::new(visit);
+        let shown = match self.admit(gateway, &visit) {
+            Ok(()) => (self.show)(gateway.clone(), visit.clone()).await,
+            Err(Closed::SignIn) => Ok(see_other(&session::sign_in_first(&visit))),
+            Err(Closed::Refused(problem)) => Err(problem),
         };
+        let mut response = shown.unwrap_or_else(|problem| frame::trouble(gateway, &visit, problem));
         let headers = response.headers_mut();
         let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
         set(header::CONTENT_SECURITY_POLICY, POLICY);

@@ -54,11 +54,15 @@ impl Seal {
     }
 
     fn of(&self, what: &str, text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.mac(what, text).finalize().into_bytes())
+    }
+
+    fn mac(&self, what: &str, text: &str) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         mac.update(what.as_bytes());
         mac.update(&[0]);
         mac.update(text.as_bytes());
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+        mac
     }
 
     fn close(&self, what: &str, value: &impl Serialize) -> String {
@@ -68,11 +72,7 @@ impl Seal {
 
     fn open<T: DeserializeOwned>(&self, what: &str, sealed: &str) -> Option<T> {
         let (text, mac) = sealed.split_once('.')?;
-        let mut expected = self.0.clone();
-        expected.update(what.as_bytes());
-        expected.update(&[0]);
-        expected.update(text.as_bytes());
-        expected.verify_slice(&URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
+        self.mac(what, text).verify_slice(&URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
     }
 }
