@@ -14,6 +14,8 @@ let silence = null;
 // What happened between the page and its first word from the server was missed.
 let missed = true;
 let filling = false;
+// Answers may overtake each other: only the newest question's is shown.
+let asked = 0;
 let shown = plain(document.querySelector("main"));
 
 /** The page without what came of the last click. */
@@ -41,8 +43,16 @@ function lost() {
   close();
   missed = true;
   say(false, "Not live: the connection is lost. What you see may be old. Trying again.");
-  setTimeout(follow, AGAIN);
+  setTimeout(comeBack, AGAIN);
 }
+
+/** Follows again, unless nobody is signed in any more: then the page says so. */
+async function comeBack() {
+  const answer = filling ? null : await ask();
+  if (answer?.redirected) location.reload(); else follow();
+}
+
+const ask = () => fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
 
 function close() {
   clearTimeout(silence);
@@ -71,10 +81,13 @@ async function refresh() {
     return;
   }
   missed = false;
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
-  if (!answer || !answer.ok || filling) { missed = true; return; }
+  const question = ++asked;
+  const answer = await ask();
+  const text = answer && await answer.text().catch(() => null);
+  if (question !== asked) return;
+  if (!answer?.ok || text === null || filling) { missed = true; return; }
   if (answer.redirected) { location.reload(); return; }
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const page = new DOMParser().parseFromString(text, "text/html");
   const news = plain(page.querySelector("main"));
   if (news === shown) return;
   shown = news;

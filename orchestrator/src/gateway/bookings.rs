@@ -133,7 +133,11 @@ fn feed(gateway: Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
     let customer = (!all).then(|| call.caller.subject.to_string());
     // A reader that does not keep up holds its own feed back, and nobody else's.
     let (send, receive) = mpsc::channel(FEED_AHEAD_MAX);
-    tokio::spawn(follow(gateway, after, Whose { customer, system }, send));
+    let place = call.place.clone();
+    tokio::spawn(async move {
+        follow(gateway, after, Whose { customer, system }, send).await;
+        drop(place);
+    });
     Ok(events(receive))
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     auth::Caller,
+    limits::Place,
     problem::{Code, Problem},
 };
 use bytes::Bytes;
@@ -36,6 +37,8 @@ pub struct Call {
     pub arrived: Instant,
     /// When an answer is due, unless the caller asks for more.
     pub answer_by: Instant,
+    /// The caller's place that it takes; none for what is asked from within.
+    pub place: Option<Place>,
 }
 
 impl Call {

@@ -124,7 +124,11 @@ const OUTCOME: Shape = Shape::new(
     "Outcome",
     &[
         Field::id("booking", "Of which booking."),
-        Field::count("status", "As an answer to this one alone would have it.", "200"),
+        Field::count(
+            "status",
+            "As an answer to this one alone would have it; 202 when it was heard and does not show yet.",
+            "200",
+        ),
         Field::text("code", "Why it was refused.", "too_late").or_null(),
         Field::text("stage", "Where it is.", "approved").or_null(),
         Field::count("version", "Its version.", "4").or_null(),
@@ -178,7 +182,10 @@ async fn say(gateway: &Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
         let added = &added;
         async move {
             match say_to(gateway, call, booking, word, added).await {
-                Ok(row) => json!({ "booking": booking, "status": 200, "stage": row.stage, "version": row.version }),
+                Ok((row, shows)) => {
+                    let status = if shows { StatusCode::OK } else { StatusCode::ACCEPTED }.as_u16();
+                    json!({ "booking": booking, "status": status, "stage": row.stage, "version": row.version })
+                }
                 Err(problem) => json!({
                     "booking": booking, "status": problem.code.status().as_u16(), "code": problem.code.text(),
                 }),
@@ -189,13 +196,14 @@ async fn say(gateway: &Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &json!({ "said": word, "outcomes": outcomes })))
 }
 
+/// The booking as it is afterwards, and whether what was said shows on it already.
 async fn say_to(
     gateway: &Gateway,
     call: &Call,
     booking: BookingId,
     word: &str,
     added: &Map<String, Value>,
-) -> Result<Row, Problem> {
+) -> Result<(Row, bool), Problem> {
     let row = gateway.booking(call, booking, None).await?;
     let (turn, say) = heard_as(&row, word).ok_or_else(|| Problem::new(Code::NotSaid))?;
     if !speaks_for(&call.caller, turn.party, row.customer.as_str()) {
@@ -215,12 +223,14 @@ async fn say_to(
         // Its saga has ended and answers nobody any more. What takes a story on has done so when it has completed.
         Err(problem) if problem.code == Code::TooLate && say.needs.is_empty() && say.word == turn.says[0].word => {
             let now = gateway.booking(call, booking, None).await?;
-            return if matches!(now.ending, Some(Ending::Completed)) { Ok(now) } else { Err(problem) };
+            return if matches!(now.ending, Some(Ending::Completed)) { Ok((now, true)) } else { Err(problem) };
         }
         heard => heard?,
     };
     let newer = |now: &Row| now.version > heard.version;
-    Ok(gateway.row_when(booking, call.due(), newer).await?.unwrap_or(row))
+    let now = gateway.row_when(booking, call.due(), newer).await?.unwrap_or(row);
+    let shows = newer(&now);
+    Ok((now, shows))
 }
 
 /// The item that a booking is to have by a word.

@@ -99,7 +99,7 @@ impl<'a> Ask<'a> {
     pub(super) async fn respond(self, gateway: &Arc<Gateway>) -> Result<Response, Problem> {
         let (route, parameters) = routes::find(&self.method, &self.path)?;
         route.access.admit(self.caller)?;
-        let _place = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
+        let _slot = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(key) = self.key.as_deref().and_then(|key| HeaderValue::from_str(key).ok()) {
@@ -109,7 +109,7 @@ impl<'a> Ask<'a> {
         let arrived = Instant::now();
         let answer_by = arrived + gateway.answer_within;
         let caller = self.caller.clone();
-        let call = Call { caller, parameters, query: self.query, headers, body, arrived, answer_by };
+        let call = Call { caller, parameters, query: self.query, headers, body, arrived, answer_by, place: None };
         (route.serve)(gateway.clone(), call).await
     }
 }

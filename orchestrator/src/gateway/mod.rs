@@ -49,7 +49,7 @@ use call::Call;
 use catalogue::Catalogue;
 use chrono_tz::Tz;
 use futures::{Stream, StreamExt};
-use limits::Rates;
+use limits::{Place, Rates};
 use problem::{Code, Problem};
 use secrecy::SecretString;
 use start::{Starts, Turns};
@@ -101,7 +101,7 @@ pub struct Settings {
     pub answer_within: Duration,
     /// What browsers see.
     pub console: Console,
-    /// How often a caller may ask.
+    /// How often a caller may ask, and how much of it at a time.
     pub rate: Rate,
     /// How connections are taken, and how they end.
     pub connections: Connections,
@@ -140,6 +140,7 @@ impl Settings {
             rate: Rate {
                 per_second: or("HOLDFAST_REQUESTS_PER_SECOND_MAX", "a number from 1", rate.per_second)?,
                 burst: or("HOLDFAST_REQUESTS_BURST_MAX", "a number from 1", rate.burst)?,
+                at_once: or("HOLDFAST_REQUESTS_AT_ONCE_MAX", "a number from 1", rate.at_once)?,
             },
             connections: Connections {
                 connections_max: or("HOLDFAST_CONNECTIONS_MAX", "a number from 1", connections.connections_max)?,
@@ -186,6 +187,7 @@ pub struct Gateway {
     rates: Rates,
     connections: Connections,
     console: Console,
+    oidc: Option<console::Provider>,
     seal: console::Seal,
     stop: CancellationToken,
 }
@@ -215,6 +217,7 @@ impl Gateway {
             rates: Rates::new(settings.rate),
             connections: settings.connections,
             console: settings.console.clone(),
+            oidc: settings.console.oidc.clone().map(console::Provider::new).transpose()?,
             seal: console::Seal::new(&settings.service_secret),
             stop,
         })
@@ -250,7 +253,10 @@ async fn answer(
         return Problem::new(Code::PathTooLong).into_response();
     }
     let (label, response) = match console::find(method, path) {
-        Some(Ok((page, parameters))) => (page.path, visit(gateway, page, parameters, path, query, headers, body).await),
+        Some(Ok((page, parameters))) => {
+            let shown = visit(gateway, page, parameters, path, query, headers, body).await;
+            (page.path, Ok(shown.unwrap_or_else(|problem| console::refused(gateway, path, problem))))
+        }
         Some(Err(problem)) => return problem.into_response(),
         None => match routes::find(method, path) {
             Ok((route, parameters)) => {
@@ -276,14 +282,15 @@ async fn visit(
     headers: HeaderMap,
     body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
 ) -> Result<Response, Problem> {
-    let session = gateway.session(&headers).await;
+    let session = gateway.session(&headers).await?;
     // Whoever is not signed in has no rate of their own, and gets no further than the sign-in page.
-    let left = session.as_ref().map(|session| gateway.rates.count(&session.caller.subject)).transpose()?;
+    let (left, place) =
+        session.as_ref().map(|session| gateway.rates.count(&session.caller.subject)).transpose()?.unzip();
     let body = read_in_time(body).await?;
     let (Some(query), Some(form)) = (console::fields(query.as_bytes()), console::fields(&body)) else {
         return Err(Problem::field("query", "name=value pairs, percent-encoded"));
     };
-    let visit = console::Visit { session, parameters, path: path.to_owned(), query, form, headers };
+    let visit = console::Visit { session, parameters, path: path.to_owned(), query, form, headers, place };
     let response = page.answer(gateway, visit).await;
     Ok(match left {
         Some(left) => left.say(response),
@@ -307,26 +314,30 @@ async fn serve_route(
 ) -> Result<Response, Problem> {
     let authorization = request.headers.get(header::AUTHORIZATION).and_then(|header| header.to_str().ok());
     let caller = gateway.auth.caller(authorization).await?;
-    let left = gateway.rates.count(&caller.subject)?;
-    let response = serve_caller(gateway, caller, request, body).await.unwrap_or_else(Problem::into_response);
+    let (left, place) = gateway.rates.count(&caller.subject)?;
+    let response = serve_caller(gateway, caller, place, request, body).await.unwrap_or_else(Problem::into_response);
     Ok(left.say(response))
 }
 
 async fn serve_caller(
     gateway: &Arc<Gateway>,
     caller: Caller,
+    place: Place,
     request: Request,
     body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
 ) -> Result<Response, Problem> {
     let Request { route, parameters, query, headers, arrived } = request;
     route.access.admit(&caller)?;
+    if headers.contains_key(header::IF_MATCH) && !route.moves_one() && route.method != Method::GET {
+        return Err(Problem::field("If-Match", "nothing: here it would promise what is not kept"));
+    }
     let body = read_in_time(body).await?;
     // After the body: whoever sends slowly takes nobody's place.
-    let _place = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
+    let _slot = gateway.in_flight.try_acquire().map_err(|_| Problem::new(Code::TooBusy))?;
     let query =
         serde_urlencoded::from_str(&query).map_err(|_| Problem::field("query", "name=value pairs, percent-encoded"))?;
     let answer_by = arrived + gateway.answer_within;
-    let call = Call { caller, parameters, query, headers, body, arrived, answer_by };
+    let call = Call { caller, parameters, query, headers, body, arrived, answer_by, place: Some(place) };
     let known = (route.method == Method::GET).then(|| call.headers.clone());
     let response = (route.serve)(gateway.clone(), call).await?;
     Ok(match known {

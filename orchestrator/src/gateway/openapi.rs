@@ -189,7 +189,7 @@ fn headers(route: &Route) -> Vec<Value> {
     match (route.gives, &route.method) {
         (Gives::Row(_), &Method::GET) => vec![known(), wait()],
         _ if route.is_a_beginning() => vec![key(), wait()],
-        (Gives::Row(_), _) => vec![key(), only()],
+        _ if route.moves_one() => vec![key(), only()],
         (Gives::One(_), &Method::POST) => vec![key()],
         (Gives::Events(_), _) => vec![header("Last-Event-ID", "The last event you have.".to_owned())],
         _ => Vec::new(),

@@ -134,6 +134,14 @@ impl Route {
         self.takes(body)
     }
 
+    /// Does it move one booking on? Then it can be told which version of it is meant.
+    pub(super) const fn moves_one(&self) -> bool {
+        matches!(
+            (&self.gives, &self.method),
+            (Gives::Row(_), &Method::POST | &Method::PUT | &Method::PATCH | &Method::DELETE)
+        )
+    }
+
     /// Reads these from the query.
     pub(super) const fn asks(mut self, query: &'static [Field]) -> Self {
         self.query = query;

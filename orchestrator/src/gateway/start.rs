@@ -225,11 +225,12 @@ impl Gateway {
             // The one before saw that others have it. That was no look at a booking this request may be the repeat of.
             return Err(taken(wanted));
         }
+        let turn = turn.and_then(Result::ok);
         let refused = self.refuse_if_held(wanted, units, booking).await;
-        if refused.is_err() {
-            self.turns.end(&asked_for);
+        if let (Err(_), Some(turn)) = (&refused, &turn) {
+            self.turns.end(&asked_for, turn.semaphore());
         }
-        refused.map(|()| turn.and_then(Result::ok))
+        refused.map(|()| turn)
     }
 
     /// Refuses when the board says that others have all units. A board that says nothing refuses nobody.
@@ -380,10 +381,12 @@ impl Turns {
         queue.acquire_owned().await
     }
 
-    /// Sends away all who wait for a turn. Who comes after them queues anew.
-    fn end(&self, asked_for: &AskedFor) {
-        if let Some(queue) = self.lock().remove(asked_for).and_then(|queue| queue.upgrade()) {
-            queue.close();
+    /// Sends away all who wait in a queue. Who comes after them queues anew.
+    fn end(&self, asked_for: &AskedFor, queue: &Arc<Semaphore>) {
+        queue.close();
+        let mut queues = self.lock();
+        if queues.get(asked_for).is_some_and(|known| known.ptr_eq(&Arc::downgrade(queue))) {
+            queues.remove(asked_for);
         }
     }
 

@@ -46,6 +46,15 @@ async fn ask(world: &World, who: &Person, route: &Route, path: &str, tag: Option
     world.send(request).await
 }
 
+/// A promise that would not be kept is not given.
+#[tokio::test]
+async fn a_version_is_not_asked_for_where_none_is_compared() {
+    let world = World::new();
+    let said = world.request(Method::POST, "/inbox/approve").bearer_auth(&world.librarian.token);
+    let body = json!({ "bookings": ["018f0000-0000-7000-8000-000000000000"] });
+    world.send(said.header("if-match", "\"1\"").json(&body)).await.assert_problem(400, "invalid_field");
+}
+
 #[tokio::test]
 async fn every_list_is_shown_and_takes_a_limit() {
     let world = World::new();

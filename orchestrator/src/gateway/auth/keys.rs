@@ -34,6 +34,12 @@ struct Known {
     since: Instant,
 }
 
+impl Known {
+    fn is_believed(&self) -> bool {
+        self.since.elapsed() < KNOWN
+    }
+}
+
 /// Why there is no set of keys. Only for the log.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -51,18 +57,23 @@ impl Keys {
         Ok(Self { url, client, known: RwLock::default(), asking: Mutex::default() })
     }
 
-    /// The key of this id. One that is not known may be new: then the provider is asked, once for all who wait.
+    /// The key of this id. One that is not known may be new: then the provider is asked, once for all who wait. One that has
+    /// been known for a while is believed while the provider is asked again, so that nobody waits for a slow one.
     ///
     /// # Errors
     /// [`Code::Unauthenticated`] when there is none, [`Code::Unavailable`] when no key is known at all.
-    pub(super) async fn find(&self, id: &str) -> Result<Jwk, Problem> {
-        if let Some(known) = self.known().filter(|known| known.since.elapsed() < FRESH)
+    pub(super) async fn find(self: &Arc<Self>, id: &str) -> Result<Jwk, Problem> {
+        if let Some(known) = self.known().filter(Known::is_believed)
             && let Some(key) = known.keys.find(id)
         {
+            if known.since.elapsed() >= FRESH && self.asking.try_lock().is_ok() {
+                let keys = self.clone();
+                tokio::spawn(async move { keys.refresh().await });
+            }
             return Ok(key.clone());
         }
         self.refresh().await;
-        let known = self.known().filter(|known| known.since.elapsed() < KNOWN);
+        let known = self.known().filter(Known::is_believed);
         let known = known.ok_or_else(|| Problem::new(Code::Unavailable).with("part", "sign-in"))?;
         known.keys.find(id).cloned().ok_or_else(|| Problem::new(Code::Unauthenticated))
     }
@@ -102,5 +113,30 @@ impl Keys {
 
     fn known(&self) -> Option<Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use tokio::{net::TcpListener, time::timeout};
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_provider_that_hangs_when_their_key_is_known() {
+        let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/keys", hangs.local_addr().unwrap()).parse().unwrap();
+        let keys = Arc::new(Keys::new(url).unwrap());
+        let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg", "kid": "a" }] });
+        let known = Known {
+            keys: Arc::new(serde_json::from_value(set).unwrap()),
+            since: Instant::now().checked_sub(FRESH).unwrap(),
+        };
+        *keys.known.write().unwrap() = Some(known);
+        for _ in 0..3 {
+            let key = timeout(ANSWER_MAX / 4, keys.find("a")).await.expect("it waits");
+            assert_eq!(key.ok().unwrap().common.key_id.as_deref(), Some("a"));
+        }
+        timeout(ANSWER_MAX, hangs.accept()).await.expect("nobody asks the provider").unwrap();
     }
 }

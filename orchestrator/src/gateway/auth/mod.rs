@@ -12,7 +12,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 use workflows::booking::Subject;
 
 /// Clocks of two machines may differ by this much.
@@ -176,7 +176,7 @@ impl Settings {
 /// Reads tokens, and makes those of development.
 pub struct Auth {
     shared: Option<(DecodingKey, EncodingKey)>,
-    keys: Option<Keys>,
+    keys: Option<Arc<Keys>>,
     validation: Validation,
     issuer: String,
     audience: String,
@@ -203,7 +203,7 @@ impl Auth {
         };
         Ok(Self {
             shared: secret.as_ref().map(shared),
-            keys: keys.clone().map(Keys::new).transpose()?,
+            keys: keys.clone().map(Keys::new).transpose()?.map(Arc::new),
             validation,
             issuer: issuer.to_owned(),
             audience: audience.to_owned(),

@@ -4,7 +4,7 @@ use super::{
     super::{Gateway, auth::Role, inside::Ask, problem::Problem},
     Visit,
     frame::{self, Frame, Line, Moment, left, moment, money, words},
-    inbox::{Items, Say, says, told},
+    inbox::{Items, Say, Told, says},
     see_other,
 };
 use crate::host;
@@ -173,5 +173,5 @@ pub(super) async fn cancel(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Resp
     let id = visit.parameter(0);
     let path = format!("/console/bookings/{id}");
     let answer = Ask::new(caller, Method::POST, format!("/bookings/{id}/cancel")).answer(gateway).await;
-    Ok(see_other(&told(&path, "cancel", answer.body["code"].as_str())))
+    Ok(see_other(&Told::of("cancel", &answer).on(&path)))
 }

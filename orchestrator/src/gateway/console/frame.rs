@@ -112,15 +112,20 @@ fn notice(visit: &Visit) -> Option<Notice> {
     if let Some(code) = Code::ALL.iter().find(|code| code.text() == visit.asked("refused")) {
         return Some(Notice { good: false, text: code.title().to_owned() });
     }
-    let done = visit.asked("done");
+    let (heard, done) = (visit.asked("heard"), visit.asked("done"));
     let said = crate::host::SAGAS.iter().flat_map(|kind| kind.turns).flatten().flat_map(|turn| turn.says);
     let known = said.map(|say| say.word).chain(
         ["cancel", "registered", "changed", "removed", "paused", "resumed"]
             .into_iter()
             .chain(Move::ALL.iter().map(|kind| kind.as_str())),
     );
-    let word = known.into_iter().find(|word| *word == done)?;
-    Some(Notice { good: true, text: format!("Done: {}.", words(word)) })
+    let word = known.into_iter().find(|word| *word == done || *word == heard)?;
+    let text = if word == done {
+        format!("Done: {}.", words(word))
+    } else {
+        format!("Heard: {}. It shows in a moment.", words(word))
+    };
+    Some(Notice { good: true, text })
 }
 
 /// Writes a page.

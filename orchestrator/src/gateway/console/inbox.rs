@@ -1,7 +1,13 @@
 //! Inbox: what waits for somebody, and what they may say to it. One click, one effect.
 
 use super::{
-    super::{Gateway, auth::Caller, inside::Ask, problem::Problem, systems},
+    super::{
+        Gateway,
+        auth::Caller,
+        inside::{Answer, Ask},
+        problem::Problem,
+        systems,
+    },
     Visit,
     frame::{self, Frame, Line, label, left, words},
     lists, see_other,
@@ -10,7 +16,10 @@ use super::{
 use askama::Template;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, sync::Arc};
-use warp::{http::Method, reply::Response};
+use warp::{
+    http::{Method, StatusCode},
+    reply::Response,
+};
 use workflows::saga::BECAUSE;
 
 #[derive(Template)]
@@ -131,21 +140,45 @@ pub(super) async fn say(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Respons
     let answer =
         Ask::new(caller, Method::POST, format!("/inbox/{word}")).body(Value::Object(body)).answer(gateway).await;
     let outcome = &answer.body["outcomes"][0];
-    let refused = outcome["code"].as_str().or_else(|| answer.body["code"].as_str());
-    Ok(see_other(&told(back(visit.said("back")), word, refused)))
+    let told = match outcome["code"].as_str().or_else(|| answer.body["code"].as_str()) {
+        Some(code) => Told::Refused(code),
+        None if outcome["status"] == StatusCode::ACCEPTED.as_u16() => Told::Heard(word),
+        None => Told::Done(word),
+    };
+    Ok(see_other(&told.on(back(visit.said("back")))))
 }
 
-/// Where to go back to, with what came of it.
-pub(super) fn told(back: &str, done: &str, refused: Option<&str>) -> String {
-    let told = match refused {
-        Some(code) => ("refused", code),
-        None => ("done", done),
-    };
-    let told = serde_urlencoded::to_string([told]).unwrap_or_default();
-    let (path, query) = back.split_once('?').unwrap_or((back, ""));
-    // What came of the last one is no news.
-    let kept =
-        query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("done=") && !pair.starts_with("refused="));
-    let query: Vec<&str> = kept.chain([told.as_str()]).collect();
-    format!("{path}?{}", query.join("&"))
+/// What came of a form.
+pub(super) enum Told<'a> {
+    Done(&'a str),
+    /// It was heard; its effect does not show yet.
+    Heard(&'a str),
+    Refused(&'a str),
+}
+
+impl<'a> Told<'a> {
+    /// What the API answered to a word.
+    pub(super) fn of(word: &'a str, answer: &'a Answer) -> Self {
+        match answer.body["code"].as_str() {
+            Some(code) => Self::Refused(code),
+            None if answer.status == StatusCode::ACCEPTED => Self::Heard(word),
+            None => Self::Done(word),
+        }
+    }
+
+    /// Where to go back to, with what came of it.
+    pub(super) fn on(&self, back: &str) -> String {
+        let told = match self {
+            Self::Done(word) => ("done", word),
+            Self::Heard(word) => ("heard", word),
+            Self::Refused(code) => ("refused", code),
+        };
+        let told = serde_urlencoded::to_string([told]).unwrap_or_default();
+        let (path, query) = back.split_once('?').unwrap_or((back, ""));
+        // What came of the last one is no news.
+        let old = |pair: &str| ["done=", "heard=", "refused="].iter().any(|name| pair.starts_with(name));
+        let kept = query.split('&').filter(|pair| !pair.is_empty() && !old(pair));
+        let query: Vec<&str> = kept.chain([told.as_str()]).collect();
+        format!("{path}?{}", query.join("&"))
+    }
 }

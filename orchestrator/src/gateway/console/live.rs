@@ -40,7 +40,11 @@ pub(super) async fn follow(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Resp
     let ends = Instant::now() + LASTS;
     let following = Following { gateway: gateway.clone(), customer, place, ends };
     let (send, receive) = mpsc::channel(1);
-    tokio::spawn(following.tell(send));
+    let kept = visit.place.clone();
+    tokio::spawn(async move {
+        following.tell(send).await;
+        drop(kept);
+    });
     Ok(events(receive))
 }
 

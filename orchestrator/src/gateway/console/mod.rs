@@ -17,10 +17,13 @@ mod sign_in;
 mod stuck;
 mod today;
 
+pub(super) use oidc::Provider;
 pub use oidc::Settings as Oidc;
 
 use super::{
-    Gateway, openapi,
+    Gateway,
+    limits::Place,
+    openapi,
     problem::{Code, Problem},
     routes::pick,
 };
@@ -66,6 +69,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// A visit to a page.
+#[derive(Default)]
 pub(super) struct Visit {
     /// Who, where somebody is signed in.
     pub session: Option<Session>,
@@ -79,6 +83,8 @@ pub(super) struct Visit {
     pub form: BTreeMap<String, String>,
     /// The headers.
     pub headers: HeaderMap,
+    /// The place of whoever is signed in that it takes.
+    pub place: Option<Place>,
 }
 
 type Showing = BoxFuture<'static, Result<Response, Problem>>;
@@ -171,16 +177,7 @@ impl Page {
             Err(Closed::SignIn) => Ok(see_other(&session::sign_in_first(&visit))),
             Err(Closed::Refused(problem)) => Err(problem),
         };
-        let mut response = shown.unwrap_or_else(|problem| frame::trouble(gateway, &visit, problem));
-        let headers = response.headers_mut();
-        let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
-        set(header::CONTENT_SECURITY_POLICY, POLICY);
-        set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-        set(header::REFERRER_POLICY, "same-origin");
-        if !headers.contains_key(header::CACHE_CONTROL) {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        }
-        response
+        guarded(shown.unwrap_or_else(|problem| frame::trouble(gateway, &visit, problem)))
     }
 
     fn admit(&self, gateway: &Gateway, visit: &Visit) -> Result<(), Closed> {
@@ -197,6 +194,24 @@ impl Page {
         }
         Ok(())
     }
+}
+
+/// Shows that a page could not even be asked for.
+pub(super) fn refused(gateway: &Arc<Gateway>, path: &str, problem: Problem) -> Response {
+    guarded(frame::trouble(gateway, &Visit { path: path.to_owned(), ..Visit::default() }, problem))
+}
+
+/// What browsers may do with a page.
+fn guarded(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_SECURITY_POLICY, POLICY);
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "same-origin");
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
 }
 
 enum Closed {

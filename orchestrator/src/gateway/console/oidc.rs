@@ -8,9 +8,15 @@ use openidconnect::{
 use reqwest::{Client, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, Semaphore};
 
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// What the provider says of itself is asked for again after this time; and after this one when it did not answer.
+const FRESH: Duration = Duration::from_mins(10);
+const PAUSE: Duration = Duration::from_secs(5);
+/// So many come back from the provider at the same moment.
+const EXCHANGES_MAX: usize = 32;
 
 /// What is agreed with the provider.
 #[derive(Clone, Debug)]
@@ -62,64 +68,107 @@ pub(super) enum Failure {
     AnotherOne,
     #[error("the provider: {0}")]
     Provider(String),
+    #[error("the provider did not answer a moment ago")]
+    Silent,
+    #[error("{EXCHANGES_MAX} others are signing in at this moment")]
+    Busy,
 }
 
 fn provider(error: impl std::error::Error + 'static) -> Failure {
     Failure::Provider(process::logs::chain(&error))
 }
 
-/// A client as the provider describes itself now.
+/// A client as the provider describes itself.
 macro_rules! client {
-    ($settings:expr, $redirect:expr, $http:expr) => {{
-        let described =
-            CoreProviderMetadata::discover_async($settings.issuer.clone(), $http).await.map_err(provider)?;
-        let id = ClientId::new($settings.client.clone());
-        let secret = ClientSecret::new($settings.secret.expose_secret().to_owned());
-        CoreClient::from_provider_metadata(described, id, Some(secret))
+    ($provider:expr, $redirect:expr) => {{
+        let settings = &$provider.settings;
+        let id = ClientId::new(settings.client.clone());
+        let secret = ClientSecret::new(settings.secret.expose_secret().to_owned());
+        CoreClient::from_provider_metadata($provider.described().await?, id, Some(secret))
             .set_redirect_uri(RedirectUrl::new($redirect).map_err(provider)?)
     }};
 }
 
-fn http() -> Result<Client, Failure> {
-    // A provider that sends us elsewhere is not followed.
-    let client = Client::builder().timeout(ANSWER_MAX).redirect(reqwest::redirect::Policy::none()).build();
-    client.map_err(provider)
+/// The provider. Whoever comes may begin to sign in: it is asked no more often for that.
+pub(in super::super) struct Provider {
+    settings: Settings,
+    http: Client,
+    known: Mutex<Known>,
+    exchanges: Semaphore,
+}
+
+/// How the provider described itself, and when; or that it did not.
+enum Known {
+    Nothing,
+    Failed(Instant),
+    Described(Box<CoreProviderMetadata>, Instant),
+}
+
+impl Provider {
+    /// # Errors
+    /// When the HTTP client for it cannot be made.
+    pub(in super::super) fn new(settings: Settings) -> reqwest::Result<Self> {
+        // A provider that sends us elsewhere is not followed.
+        let http = Client::builder().timeout(ANSWER_MAX).redirect(reqwest::redirect::Policy::none()).build()?;
+        Ok(Self { settings, http, known: Mutex::new(Known::Nothing), exchanges: Semaphore::new(EXCHANGES_MAX) })
+    }
+
+    /// What it says of itself: asked once for all who wait.
+    async fn described(&self) -> Result<CoreProviderMetadata, Failure> {
+        let arrived = Instant::now();
+        let mut known = self.known.lock().await;
+        match &*known {
+            Known::Described(described, at) if at.elapsed() < FRESH => return Ok((**described).clone()),
+            Known::Failed(at) if *at >= arrived || at.elapsed() < PAUSE => return Err(Failure::Silent),
+            _ => {}
+        }
+        let described = CoreProviderMetadata::discover_async(self.settings.issuer.clone(), &self.http).await;
+        *known = match &described {
+            Ok(described) => Known::Described(Box::new(described.clone()), Instant::now()),
+            Err(_) => Known::Failed(Instant::now()),
+        };
+        described.map_err(provider)
+    }
+
+    /// Where the browser signs in, and what to remember until it comes back.
+    pub(super) async fn begin(&self, public: &Url, back: &str) -> Result<(Url, Pending), Failure> {
+        let client = client!(self, redirect(public));
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let flow = CoreAuthenticationFlow::AuthorizationCode;
+        let mut request =
+            client.authorize_url(flow, CsrfToken::new_random, Nonce::new_random).set_pkce_challenge(challenge);
+        for scope in self.settings.scopes.split_whitespace() {
+            request = request.add_scope(Scope::new(scope.to_owned()));
+        }
+        let (url, state, nonce) = request.url();
+        Ok((url, Pending { state: state.secret().clone(), nonce, verifier, back: back.to_owned() }))
+    }
+
+    /// Turns the code that the browser brought back into a token.
+    pub(super) async fn finish(
+        &self,
+        public: &Url,
+        pending: Pending,
+        state: &str,
+        code: &str,
+    ) -> Result<String, Failure> {
+        if state != pending.state || code.is_empty() {
+            return Err(Failure::AnotherOne);
+        }
+        let _one = self.exchanges.try_acquire().map_err(|_| Failure::Busy)?;
+        let client = client!(self, redirect(public));
+        let exchange = client.exchange_code(AuthorizationCode::new(code.to_owned())).map_err(provider)?;
+        let token = exchange.set_pkce_verifier(pending.verifier).request_async(&self.http).await.map_err(provider)?;
+        let token = token.id_token().ok_or(Failure::AnotherOne)?;
+        if let Err(error) = token.claims(&client.id_token_verifier(), &pending.nonce) {
+            // It may sign with a key that is new.
+            *self.known.lock().await = Known::Nothing;
+            return Err(provider(error));
+        }
+        Ok(token.to_string())
+    }
 }
 
 fn redirect(public: &Url) -> String {
     format!("{}/console/sign-in/callback", public.as_str().trim_end_matches('/'))
-}
-
-/// Where the browser signs in, and what to remember until it comes back.
-pub(super) async fn begin(settings: &Settings, public: &Url, back: &str) -> Result<(Url, Pending), Failure> {
-    let client = client!(settings, redirect(public), &http()?);
-    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
-    let flow = CoreAuthenticationFlow::AuthorizationCode;
-    let mut request =
-        client.authorize_url(flow, CsrfToken::new_random, Nonce::new_random).set_pkce_challenge(challenge);
-    for scope in settings.scopes.split_whitespace() {
-        request = request.add_scope(Scope::new(scope.to_owned()));
-    }
-    let (url, state, nonce) = request.url();
-    Ok((url, Pending { state: state.secret().clone(), nonce, verifier, back: back.to_owned() }))
-}
-
-/// Turns the code that the browser brought back into a token.
-pub(super) async fn finish(
-    settings: &Settings,
-    public: &Url,
-    pending: Pending,
-    state: &str,
-    code: &str,
-) -> Result<String, Failure> {
-    if state != pending.state || code.is_empty() {
-        return Err(Failure::AnotherOne);
-    }
-    let http = http()?;
-    let client = client!(settings, redirect(public), &http);
-    let exchange = client.exchange_code(AuthorizationCode::new(code.to_owned())).map_err(provider)?;
-    let token = exchange.set_pkce_verifier(pending.verifier).request_async(&http).await.map_err(provider)?;
-    let token = token.id_token().ok_or(Failure::AnotherOne)?;
-    token.claims(&client.id_token_verifier(), &pending.nonce).map_err(provider)?;
-    Ok(token.to_string())
 }

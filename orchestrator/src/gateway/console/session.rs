@@ -4,6 +4,7 @@ use super::{
     super::{
         Gateway,
         auth::{Caller, is_loopback},
+        problem::{Code, Problem},
     },
     Settings, Visit,
 };
@@ -14,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::Sha256;
 use std::{collections::BTreeMap, time::Duration};
+use subtle::ConstantTimeEq;
 use warp::{
     http::{HeaderMap, HeaderValue, header},
     reply::Response,
@@ -35,10 +37,8 @@ pub(in super::super) struct Session {
 
 impl Session {
     pub(super) fn confirms(&self, form: &BTreeMap<String, String>) -> bool {
-        let shown = form.get(CONFIRMATION).map(String::as_bytes).unwrap_or_default();
-        let expected = self.confirmation.as_bytes();
-        let differences = shown.iter().zip(expected).fold(0, |differences, (one, other)| differences | (one ^ other));
-        shown.len() == expected.len() && differences == 0
+        // In a time that does not tell where the difference is.
+        form.get(CONFIRMATION).is_some_and(|shown| shown.as_bytes().ct_eq(self.confirmation.as_bytes()).into())
     }
 }
 
@@ -79,10 +79,16 @@ impl Seal {
 
 impl Gateway {
     /// Who is signed in, by the cookie they show.
-    pub(in super::super) async fn session(&self, headers: &HeaderMap) -> Option<Session> {
-        let token = cookie(headers, SESSION)?;
-        let caller = self.auth.bearer(token).await.ok()?;
-        Some(Session { caller, confirmation: self.seal.of("confirmation", token) })
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`] when that cannot be told now.
+    pub(in super::super) async fn session(&self, headers: &HeaderMap) -> Result<Option<Session>, Problem> {
+        let Some(token) = cookie(headers, SESSION) else { return Ok(None) };
+        match self.auth.bearer(token).await {
+            Ok(caller) => Ok(Some(Session { caller, confirmation: self.seal.of("confirmation", token) })),
+            Err(problem) if problem.code == Code::Unauthenticated => Ok(None),
+            Err(problem) => Err(problem),
+        }
     }
 
     /// Lets the browser keep a token.

@@ -37,7 +37,7 @@ fn page(gateway: &Arc<Gateway>, visit: &Visit, trouble: Option<&'static str>) ->
         frame: Frame::of(gateway, visit, "Sign in"),
         back: back(visit.asked("back")).to_owned(),
         development: gateway.auth.is_for_development(),
-        elsewhere: gateway.console.oidc.is_some(),
+        elsewhere: gateway.oidc.is_some(),
         roles: Role::ALL,
         trouble,
     };
@@ -67,8 +67,8 @@ pub(super) fn develop(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Response,
 
 /// Sends the browser to the provider.
 pub(super) async fn start(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Response, Problem> {
-    let settings = gateway.console.oidc.as_ref().ok_or_else(|| Problem::new(Code::NoSuchPath))?;
-    match oidc::begin(settings, &gateway.console.public_url, back(visit.asked("back"))).await {
+    let provider = gateway.oidc.as_ref().ok_or_else(|| Problem::new(Code::NoSuchPath))?;
+    match provider.begin(&gateway.console.public_url, back(visit.asked("back"))).await {
         Ok((url, pending)) => Ok(gateway.keep_pending(see_other(url.as_str()), &pending, PENDING)),
         Err(failure) => {
             tracing::warn!(error = process::logs::chain(&failure), "nobody can sign in: the provider does not answer");
@@ -79,13 +79,13 @@ pub(super) async fn start(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Respo
 
 /// The browser is back from the provider.
 pub(super) async fn callback(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Response, Problem> {
-    let settings = gateway.console.oidc.as_ref().ok_or_else(|| Problem::new(Code::NoSuchPath))?;
+    let provider = gateway.oidc.as_ref().ok_or_else(|| Problem::new(Code::NoSuchPath))?;
     let Some(pending) = gateway.pending::<oidc::Pending>(&visit.headers) else {
         return page(gateway, visit, Some("Signing in took too long. Try again."));
     };
     let wanted = pending.back.clone();
     let (state, code) = (visit.asked("state"), visit.asked("code"));
-    let token = match oidc::finish(settings, &gateway.console.public_url, pending, state, code).await {
+    let token = match provider.finish(&gateway.console.public_url, pending, state, code).await {
         Ok(token) => token,
         Err(failure) => {
             tracing::warn!(error = process::logs::chain(&failure), "a sign-in failed");

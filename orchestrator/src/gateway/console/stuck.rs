@@ -4,7 +4,7 @@ use super::{
     super::{Gateway, inside::Ask, problem::Problem},
     Visit,
     frame::{self, Frame, Line, Moment, left, moment, money, words},
-    inbox::told,
+    inbox::Told,
     lists, see_other,
 };
 use askama::Template;
@@ -153,7 +153,7 @@ pub(super) async fn intervene(gateway: &Arc<Gateway>, visit: &Visit) -> Result<R
         return page(gateway, visit, Some((booking, foreseen))).await;
     }
     if answer.status.is_success() {
-        return Ok(see_other(&told("/console/stuck", kind, None)));
+        return Ok(see_other(&Told::of(kind, &answer).on("/console/stuck")));
     }
     page(gateway, visit, Some((booking, answer.why()))).await
 }
@@ -165,5 +165,5 @@ pub(super) async fn turn(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Respon
     let body = json!({ "paused": paused, "reason": visit.said("reason") });
     let answer = Ask::new(caller, Method::PUT, "/provider").body(body).answer(gateway).await;
     let done = if paused { "paused" } else { "resumed" };
-    Ok(see_other(&told("/console/stuck", done, answer.body["code"].as_str())))
+    Ok(see_other(&Told::of(done, &answer).on("/console/stuck")))
 }

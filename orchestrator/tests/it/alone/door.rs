@@ -19,6 +19,7 @@ use tokio::{
 const IDLE: usize = 10_000;
 const DAWDLERS: usize = 200;
 const BURST: usize = 30;
+const AT_ONCE: usize = 4;
 /// Whoever asks properly is answered within this time, whatever the others do. Debug builds on small machines are slow.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// Whoever dawdles is cut off within this time.
@@ -27,13 +28,16 @@ const CUT_OFF_WITHIN: Duration = Duration::from_secs(40);
 #[tokio::test]
 async fn whoever_misbehaves_harms_nobody_else() {
     let own = OwnStack::with(Part::TOGETHER, |at| {
-        at.with("HOLDFAST_REQUESTS_PER_SECOND_MAX", "10").with("HOLDFAST_REQUESTS_BURST_MAX", &BURST.to_string())
+        at.with("HOLDFAST_REQUESTS_PER_SECOND_MAX", "10")
+            .with("HOLDFAST_REQUESTS_BURST_MAX", &BURST.to_string())
+            .with("HOLDFAST_REQUESTS_AT_ONCE_MAX", &AT_ONCE.to_string())
     });
     let own = own.await;
     let world = World::at(&own.stack.addresses);
     let address = world.setting("HOLDFAST_HTTP").to_owned();
 
     too_often(&world).await;
+    too_many_at_once(&world).await;
     too_much(&world, &address).await;
     let dawdlers = dawdlers(&address).await;
     let mut slow = slow_body(&world, &address).await;
@@ -64,6 +68,23 @@ async fn too_often(world: &World) {
     }
     assert!((BURST / 2..=2 * BURST).contains(&refused), "{refused} of {} were refused", 3 * BURST);
     world.get(&world.person(&[Role::Member]), "/bookings").await.assert_status(200);
+}
+
+/// Who lets all their places be held by feeds has none for more, until one ends; others do not notice.
+async fn too_many_at_once(world: &World) {
+    let (greedy, other) = (world.person(&[Role::Member]), world.person(&[Role::Member]));
+    let mut feeds = Vec::new();
+    for _ in 0..AT_ONCE {
+        let feed = world.request(Method::GET, "/bookings/feed").bearer_auth(&greedy.token).send().await.unwrap();
+        assert_eq!(feed.status(), 200);
+        feeds.push(feed);
+    }
+    let refused = world.get(&greedy, "/bookings").await;
+    refused.assert_problem(429, "rate_limited");
+    assert_eq!(refused.headers["retry-after"], "1");
+    world.get(&other, "/bookings").await.assert_status(200);
+    feeds.pop();
+    world.eventually("a place", async || world.get(&greedy, "/bookings").await.status.as_u16(), |it| *it == 200).await;
 }
 
 async fn too_much(world: &World, address: &str) {

@@ -3,6 +3,7 @@
 use super::own_stack::OwnStack;
 use crate::world::World;
 use dev::stack::{Part, Stack};
+use reqwest::Method;
 use serde_json::json;
 
 /// EB-N2, EB-N4 and the scripts C and D, on one stack after the other's end: starting one takes longer than the scripts.
@@ -14,6 +15,7 @@ async fn requests_approvals_returns_and_reads_go_on_while_a_worker_is_down() {
     script_c_payment_down(&mut own.stack, &world).await;
     script_d_catalog_down(&mut own.stack, &world).await;
     notification_down(&mut own.stack, &world).await;
+    temporal_down(&mut own.stack, &world).await;
     everything_restarted(&mut own.stack, &world).await;
 }
 
@@ -73,6 +75,25 @@ async fn notification_down(stack: &mut Stack, world: &World) {
 
     let told = world.eventually("told", async || world.messages(&rental).await, |told| told.len() == 3).await;
     assert_eq!(told.len(), 3);
+}
+
+/// Nobody is told that a rental was begun, or that it was not: the same request again finds out.
+async fn temporal_down(stack: &mut Stack, world: &World) {
+    let book = world.book().await;
+    let rent = || {
+        let request = world.request(Method::POST, "/ebook/rents").bearer_auth(&world.member.token);
+        world.send(request.header("idempotency-key", "until it is known").json(&json!({ "bookId": book })))
+    };
+    stack.kill(Part::Temporal);
+    let unknown = rent().await;
+    unknown.assert_problem(503, "outcome_unknown");
+    assert!(unknown.body["booking"].is_string(), "{unknown:?}");
+
+    stack.run(Part::Temporal).await.unwrap();
+    let known = world.eventually("known", rent, |reply| matches!(reply.status.as_u16(), 201 | 202)).await;
+    assert_eq!(known.id(), unknown.body["booking"]);
+    world.until(&known.id(), "paid", |booking| booking["stage"] == "paid").await;
+    world.assert_agrees(&known.id()).await;
 }
 
 /// State survives: everything is killed and started again in the middle of a rental.

@@ -24,7 +24,9 @@ impl OwnStack {
     /// One whose settings are not the usual ones.
     pub async fn with(parts: &[Part], settings: impl FnOnce(Addresses) -> Addresses) -> Self {
         // Tests ask more often than people do.
-        let usual = Addresses::free().unwrap().with("HOLDFAST_REQUESTS_PER_SECOND_MAX", "10000");
+        let usual = Addresses::free().unwrap();
+        let usual =
+            usual.with("HOLDFAST_REQUESTS_PER_SECOND_MAX", "10000").with("HOLDFAST_REQUESTS_AT_ONCE_MAX", "1000");
         let addresses = settings(usual);
         let folder = std::env::temp_dir().join(format!("holdfast-own-{}", addresses.postgres));
         let stack = Stack::start(&folder, addresses, parts, |_| {}).await.unwrap();
