@@ -4,11 +4,12 @@
 # make histories  records how rentals end, for the replay test of later builds
 # make verify  what has to pass before a change lands
 # make fuzz    asks for whatever the API's description allows, and more: CASES=30 for each route, SEED=1
+# make load    a hundred people at a time want one thing, and distinct ones (builds for release first)
 # make bench   measures rentals beside the floor, and writes docs/benchmarks.md (builds for release first)
 # make clean   removes what was built (not your bookings)
 
 SHELL := bash
-.PHONY: help up demo test histories fuzz verify tools build format lint deny doc bench clean
+.PHONY: help up demo test histories fuzz load verify tools build format lint deny doc bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -60,6 +61,13 @@ doc:
 bench: tools
 	cargo build --release --workspace
 	cargo bench --package holdfast-orchestrator --bench rentals
+
+load: tools
+	@tools/setup load
+	cargo build --release --workspace
+	@mkdir -p target/tmp
+	HOLDFAST_ANSWER_SECONDS=1 HOLDFAST_PROVIDER_BREAKER_FAILURES=5 HOLDFAST_PROVIDER_CALLS_PER_SECOND_MAX=100 \
+		HOLDFAST_REQUESTS_PER_SECOND_MAX=100000 target/release/holdfast-dev stack tools/load
 
 clean:
 	cargo clean

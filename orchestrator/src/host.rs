@@ -5,7 +5,7 @@ use crate::{
     recovery::{self, Recovery},
 };
 use process::{admin::Readiness, temporal::Temporal};
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 use temporalio_common::search_attributes::SearchAttributes;
 use temporalio_sdk::{
     Worker, WorkerOptions,
@@ -29,7 +29,9 @@ use workflows::{
 const GRACE: Duration = Duration::from_secs(10);
 /// How soon the bookings of an orchestrator that was killed move on elsewhere.
 const STICKY: Duration = Duration::from_secs(2);
-const WORKFLOW_TASKS_MAX: usize = 200;
+/// For each processor, unless configured otherwise. An engine that many sagas push at the same time has no time left for those
+/// who ask for a new one.
+const WORKFLOW_TASKS_EACH: usize = 4;
 const LOCAL_ACTIVITIES_MAX: usize = 200;
 const ACTIVITIES_MAX: usize = 50;
 
@@ -122,6 +124,13 @@ pub(crate) fn found_by(opening: &Opening) -> SearchAttributes {
     ])
 }
 
+/// How many sagas think at the same time, unless configured otherwise.
+#[must_use]
+pub fn workflow_tasks_usual() -> NonZeroUsize {
+    let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    processors.saturating_mul(NonZeroUsize::new(WORKFLOW_TASKS_EACH).unwrap_or(NonZeroUsize::MIN))
+}
+
 /// Runs every saga until told to stop.
 ///
 /// # Errors
@@ -130,12 +139,13 @@ pub async fn run(
     temporal: &Temporal,
     board: Board,
     limits: &Limits,
+    workflow_tasks_max: NonZeroUsize,
     readiness: Readiness,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let fixed = FixedSizeSlotSupplier::new;
     let slots = TunerHolder::builder()
-        .workflow_task_slot_supplier(fixed(WORKFLOW_TASKS_MAX))
+        .workflow_task_slot_supplier(fixed(workflow_tasks_max.get()))
         .local_activity_task_slot_supplier(fixed(LOCAL_ACTIVITIES_MAX))
         .activity_task_slot_supplier(fixed(ACTIVITIES_MAX))
         .nexus_task_slot_supplier(fixed(1))
@@ -148,7 +158,7 @@ pub async fn run(
         .register_workflow::<Salon>()?
         .register_workflow::<Parcel>()?
         .register_workflow::<Sweep>()?
-        .register_activities(board::Activities { board: board.clone() })
+        .register_activities(board::Activities::new(board.clone()))
         .register_activities(recovery::Activities {
             recovery: Recovery::new(temporal.client.clone(), board, limits.clone()),
         })

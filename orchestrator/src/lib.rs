@@ -16,7 +16,7 @@ use process::{
     temporal,
 };
 use secrecy::SecretString;
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// What the orchestrator reads from its environment.
@@ -29,6 +29,8 @@ pub struct Settings {
     pub temporal: temporal::Settings,
     /// How often lost sagas are looked for.
     pub recovery: recovery::Settings,
+    /// `HOLDFAST_WORKFLOW_TASKS_MAX`: how many sagas think at the same time.
+    pub workflow_tasks_max: NonZeroUsize,
     /// The gateway's.
     pub gateway: gateway::Settings,
 }
@@ -45,6 +47,7 @@ impl Settings {
             admin: or("HOLDFAST_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8190)))?,
             temporal: temporal::Settings::read()?,
             recovery: recovery::Settings::read()?,
+            workflow_tasks_max: or("HOLDFAST_WORKFLOW_TASKS_MAX", "a number from 1", host::workflow_tasks_usual())?,
             gateway: gateway::Settings::read()?,
         })
     }
@@ -71,7 +74,15 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let http = tokio::spawn(gateway::serve(gateway, listener));
     tokio::try_join!(
         async {
-            let ran = host::run(&temporal, board, &settings.gateway.limits, readiness, answered.clone()).await;
+            let ran = host::run(
+                &temporal,
+                board,
+                &settings.gateway.limits,
+                settings.workflow_tasks_max,
+                readiness,
+                answered.clone(),
+            )
+            .await;
             // A dead host takes its process down: the platform starts it again.
             stop.cancel();
             ran.context("the sagas' host")

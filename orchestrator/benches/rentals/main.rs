@@ -16,7 +16,7 @@ use dev::{
 use floor::Stages;
 use futures::{StreamExt, stream};
 use orchestrator::gateway::auth::{self, Auth, Caller, Role};
-use reqwest::{Client as Http, Method, RequestBuilder};
+use reqwest::{Client as Http, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -32,6 +32,8 @@ const IN_FLIGHT: [usize; 3] = [1, 30, 100];
 /// Bookings measured in each round, for the latency at each level and for the throughput.
 const REQUESTS: usize = 100;
 const RENTALS: usize = 150;
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const RENTALS_IN_FLIGHT: usize = 30;
 
 /// The two candidates.
@@ -74,7 +76,10 @@ async fn run() {
     let folder = std::env::temp_dir().join(format!("holdfast-bench-{}", std::process::id()));
     let started = Instant::now();
     // Three people make all requests.
-    let addresses = Addresses::free().unwrap().with("HOLDFAST_REQUESTS_PER_SECOND_MAX", "100000");
+    let addresses = Addresses::free()
+        .unwrap()
+        .with("HOLDFAST_REQUESTS_PER_SECOND_MAX", "100000")
+        .with("HOLDFAST_REQUESTS_AT_ONCE_MAX", "1000");
     let stack = Stack::start(&folder, addresses, Part::TOGETHER, |part| println!("starting {part}"));
     let bench = Bench::new(stack.await.unwrap()).await;
     let stop = CancellationToken::new();
@@ -174,6 +179,7 @@ impl Bench {
             Candidate::Holdfast => {
                 let body = json!({ "bookId": item });
                 let request = self.request(Method::POST, "/ebook/rents", &self.member).json(&body);
+                let request = request.header("idempotency-key", item);
                 let rental =
                     answered(prefer.into_iter().fold(request, |request, wish| request.header("prefer", wish))).await;
                 rental["id"].as_str().unwrap().to_owned()
@@ -230,12 +236,19 @@ impl Bench {
     }
 }
 
+/// Asks as clients do: what is not known in time is asked again.
 async fn answered(request: RequestBuilder) -> Value {
-    let response = request.send().await.unwrap();
-    let status = response.status();
-    let body = response.json().await.unwrap();
-    assert!(status.is_success(), "{status} {body}");
-    body
+    let until = Instant::now() + ANSWERED_WITHIN;
+    loop {
+        let response = request.try_clone().unwrap().send().await.unwrap();
+        let status = response.status();
+        let body = response.json().await.unwrap();
+        if status.is_success() {
+            return body;
+        }
+        assert!(status == StatusCode::SERVICE_UNAVAILABLE && Instant::now() < until, "{status} {body}");
+        tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+    }
 }
 
 fn report(figures: &HashMap<Candidate, Figures>, bench: &Bench) -> String {
