@@ -82,7 +82,7 @@ async fn temporal_down(stack: &mut Stack, world: &World) {
     let book = world.book().await;
     let rent = || {
         let request = world.request(Method::POST, "/ebook/rents").bearer_auth(&world.member.token);
-        world.send(request.header("idempotency-key", "until it is known").json(&json!({ "bookId": book })))
+        world.send(request.header("idempotency-key", "until-it-is-known").json(&json!({ "bookId": book })))
     };
     stack.kill(Part::Temporal);
     let unknown = rent().await;
