@@ -1,4 +1,4 @@
-//! `holdfast serve | migrate | token`, and the command line: `book | decide | return | cancel | show | watch | explain | stuck`.
+//! `holdfast serve | migrate | token | conformance`, and the command line: `book | decide | return | cancel | show | watch | explain | stuck`.
 
 use clap::{Parser, Subcommand};
 use orchestrator::{
@@ -9,12 +9,13 @@ use orchestrator::{
         bookings::{self, Bookings},
         stuck::{self, Stuck},
     },
+    conformance::{self, Queue},
     gateway::auth::{self, Auth, Caller, Role},
     serve,
 };
 use process::{logs, settings, shutdown};
 use std::{process::ExitCode, time::Duration};
-use workflows::booking::Subject;
+use workflows::booking::{Item, Subject};
 
 /// The booking orchestrator. Settings come from the environment: see .env.example.
 #[derive(Parser)]
@@ -46,6 +47,15 @@ enum Command {
         #[arg(long, default_value_t = 12)]
         hours: u32,
     },
+    /// Makes the calls of a bad day to the workers of a task queue, and prints what they got wrong. What they do is real.
+    Conformance {
+        /// Which workers.
+        #[arg(long)]
+        queue: Queue,
+        /// For the catalog: what may be held meanwhile, and has one unit, such as ebook/1.
+        #[arg(long, value_parser = item)]
+        item: Option<Item>,
+    },
     /// What needs an operator, and what to do about it, as `HOLDFAST_TOKEN`.
     #[command(subcommand)]
     Stuck(Stuck),
@@ -74,12 +84,25 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             say(&auth.token(&Caller { subject, roles }, lifetime)?);
             Ok(())
         }
+        Command::Conformance { queue, item } => {
+            let wrong = conformance::run(queue, item, say).await?;
+            anyhow::ensure!(wrong == 0, "{wrong} promises are not kept");
+            Ok(())
+        }
         Command::Stuck(wanted) => {
             say(&stuck::stuck(&Api::read(arguments.direct).await?, wanted).await?);
             Ok(())
         }
         Command::Bookings(wanted) => bookings::run(&Api::read(arguments.direct).await?, wanted, say).await,
     }
+}
+
+fn item(text: &str) -> Result<Item, &'static str> {
+    let read = || {
+        let (system, number) = text.split_once('/')?;
+        Some(Item { system: system.to_owned(), number: number.parse().ok()? })
+    };
+    read().ok_or("expected a system and a number, such as ebook/1")
 }
 
 #[allow(clippy::print_stdout, reason = "these commands are asked for what they print")]

@@ -2,12 +2,13 @@
 
 use crate::{contracts::Move, money::Money};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 use uuid::Uuid;
 
 /// One customer's request and its whole life. Also the idempotency key of everything done for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct BookingId(pub Uuid);
 
@@ -31,8 +32,9 @@ impl FromStr for BookingId {
 pub struct NotASubject;
 
 /// A person as the sign-in knows them: an opaque subject, never a name or an address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[A-Za-z0-9._-]{1,64}$"))]
 pub struct Subject(String);
 
 impl Subject {
@@ -73,7 +75,7 @@ impl fmt::Display for Subject {
 }
 
 /// What can be booked: a number within the catalogue of one system, written `ebook/17`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Item {
     /// The system whose catalogue lists it.
     pub system: String,
@@ -89,7 +91,7 @@ impl fmt::Display for Item {
 
 /// A time with a beginning and an end that is not part of it: one that ends at noon and one that begins at noon touch,
 /// and do not overlap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "(DateTime<Utc>, DateTime<Utc>)", into = "(DateTime<Utc>, DateTime<Utc>)")]
 pub struct Period {
     from: DateTime<Utc>,

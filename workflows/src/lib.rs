@@ -9,6 +9,7 @@
 
 pub mod booking;
 pub mod cinema;
+pub mod conformance;
 pub mod contracts;
 pub mod matching;
 pub mod money;

@@ -1,6 +1,7 @@
 //! Money: an integer of minor units and its currency. Never a float, never a bare number.
 
 use iso_currency::Currency;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -9,16 +10,22 @@ pub const AMOUNT_MAX_MINOR: i64 = 100_000_000_000;
 
 /// An amount that is not negative, in minor units of an ISO 4217 currency (won have none: 3000 is 3,000 won; dollars
 /// have two digits: 3000 is 30.00 dollars).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Unchecked")]
 pub struct Money {
+    #[schemars(range(min = 0))]
     amount_minor: i64,
+    /// ISO 4217 code, such as KRW.
+    #[schemars(with = "String", regex(pattern = "^[A-Z]{3}$"))]
     currency: Currency,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Unchecked {
+    #[schemars(range(min = 0))]
     amount_minor: i64,
+    /// ISO 4217 code, such as KRW.
+    #[schemars(with = "String", regex(pattern = "^[A-Z]{3}$"))]
     currency: Currency,
 }
 

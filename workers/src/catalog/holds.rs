@@ -23,6 +23,21 @@ use workflows::{
 /// How often a hold that collided with another one looks again. Each collision means that somebody else got on.
 const COLLISIONS_MAX: u32 = 20;
 
+/// How many units are held now, by system and state.
+///
+/// # Errors
+/// [`Error`] when the database does not answer.
+pub async fn live(pool: &Pool) -> Result<Vec<(String, String, i64)>, Error> {
+    let client = pool.get().await?;
+    // Every catalogue is listed, also while nothing of it is held.
+    let select = "select system, state, count(*) from holds join units using (unit) \
+                  where state in ('held', 'confirmed') group by system, state \
+                  union all select system, 'held', 0 from counters";
+    let select = client.prepare_cached(select).await?;
+    let level = |row: &Row| (row.get(0), row.get(1), row.get(2));
+    Ok(client.query(&select, &[]).await?.iter().map(level).collect())
+}
+
 /// Keeps the contract [`workflows::contracts::catalog::Hold`].
 ///
 /// # Errors
@@ -59,14 +74,17 @@ pub async fn release(pool: &Pool, due: &Due) -> Result<Settled, Error> {
     let booking = due.booking.0;
     let mut client = pool.get().await?;
     let transaction = begin(&mut client, booking).await?;
-    let settled = match state(&transaction, booking).await?.as_deref() {
-        Some("held" | "confirmed") => {
+    let find = "select state, unit is not null as granted from holds where booking = $1";
+    let hold = transaction.query_opt(find, &[&booking]).await?;
+    let settled = match hold.as_ref().map(|hold| (hold.get("state"), hold.get("granted"))) {
+        Some(("held" | "confirmed", _)) => {
             let end = "update holds set state = 'released', released_at = now() where booking = $1";
             transaction.execute(end, &[&booking]).await?;
             Settled::Done
         }
-        Some("released") => Settled::Done,
-        // Refused before: there is nothing to release, and the refusal stands.
+        // The first answer.
+        Some(("released", true)) => Settled::Done,
+        // Never granted: there is nothing to release, and the refusal stands.
         Some(_) => Settled::Nothing,
         None => {
             let close = "insert into holds (booking, state, released_at) values ($1, 'released', now())";
@@ -254,11 +272,6 @@ async fn refuse(
     let refuse = transaction.prepare_cached("insert into holds (booking, workflow, state) values ($1, $2, $3)").await?;
     transaction.execute(&refuse, &[&request.booking.0, &request.workflow, &state]).await?;
     Ok(answer)
-}
-
-async fn state(transaction: &Transaction<'_>, booking: Uuid) -> Result<Option<String>, Error> {
-    let find = transaction.prepare_cached("select state from holds where booking = $1").await?;
-    Ok(transaction.query_opt(&find, &[&booking]).await?.map(|row| row.get(0)))
 }
 
 fn held(row: &Row) -> Result<Held, Error> {

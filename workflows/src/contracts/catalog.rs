@@ -10,6 +10,7 @@ use crate::{
     saga::Stop,
 };
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -20,11 +21,11 @@ pub const QUEUE: &str = "catalog";
 ///
 /// Two live holds never share a unit and a moment: the database says so. A repeat returns the first answer, also when
 /// that was a refusal. A hold after its own release is refused.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Hold;
 
 /// What [`Hold`] is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct HoldRequest {
     /// The key.
     pub booking: BookingId,
@@ -41,7 +42,7 @@ pub struct HoldRequest {
 }
 
 /// What [`Hold`] answers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum HoldAnswer {
     /// A unit is this booking's until it is released.
@@ -59,7 +60,7 @@ pub enum HoldAnswer {
 }
 
 /// What was held, as the catalogue had it at that moment. The price is what will be charged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     /// The item's name.
     pub name: String,
@@ -93,7 +94,7 @@ impl Contract for Hold {
 }
 
 /// Ends the hold of a booking, and no other's. A repeat changes nothing; without a hold, a late [`Hold`] is refused.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema)]
 pub struct Release;
 
 activity!(Release, "catalog.release", Due => Settled);
@@ -115,11 +116,11 @@ impl Undo for Release {
 }
 
 /// Asks whether anything of a catalogue is free for a period. It holds nothing: that it is free now is no promise.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Free;
 
 /// What [`Free`] is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FreeRequest {
     /// Whose catalogue.
     pub system: String,
@@ -128,7 +129,7 @@ pub struct FreeRequest {
 }
 
 /// What [`Free`] answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum FreeAnswer {
     /// At least one unit is.
@@ -160,7 +161,7 @@ impl Contract for Free {
 
 /// Makes a hold firm: the booking has passed its point of no return. A repeat changes nothing, also after the release;
 /// refused (`hold_released`) when the hold is gone without ever having been firm.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema)]
 pub struct Confirm;
 
 activity!(Confirm, "catalog.confirm", Due => Settled);
@@ -176,11 +177,11 @@ impl Duty for Confirm {
 }
 
 /// Says what a booking holds, for a recovery that has nothing else to go by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Look;
 
 /// What [`Look`] answers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sight {
     /// Of what a unit was held, when one was.
     pub item: Option<Item>,
@@ -200,7 +201,7 @@ impl Contract for Look {
 }
 
 /// Lists the bookings that hold something, page by page, for the sweep that looks for those whose saga is gone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Open;
 
 activity!(Open, "catalog.open", OpenAfter => Claims);

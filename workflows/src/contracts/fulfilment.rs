@@ -5,6 +5,7 @@ use crate::{
     booking::{BookingId, Subject},
     saga::Stop,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use std::time::Duration;
 pub const QUEUE: &str = "fulfilment";
 
 /// Issues the voucher of a booking, once. Its code is the worker's secret: it is in no answer and no history.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Issue;
 
 /// What [`Issue`] is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct IssueRequest {
     /// The key.
     pub booking: BookingId,
@@ -25,7 +26,7 @@ pub struct IssueRequest {
 }
 
 /// What [`Issue`] and [`Send`] answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum VoucherAnswer {
     /// The voucher is good.
@@ -53,7 +54,7 @@ impl Contract for Issue {
 }
 
 /// Marks a voucher as sent to its customer. A repeat changes nothing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Send;
 
 activity!(Send, "fulfilment.send", Due => VoucherAnswer);
@@ -64,7 +65,7 @@ impl Contract for Send {
 }
 
 /// Disables the voucher of a booking. A repeat changes nothing; without a voucher, a late [`Issue`] is refused.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema)]
 pub struct Disable;
 
 activity!(Disable, "fulfilment.disable", Due => Settled);

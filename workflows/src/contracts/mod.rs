@@ -9,12 +9,14 @@
 
 pub mod board;
 pub mod catalog;
+pub mod described;
 pub mod fulfilment;
 pub mod notification;
 pub mod payment;
 pub mod recovery;
 
 use crate::{booking::BookingId, money::Money, saga::Stop};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use temporalio_common::ActivityDefinition;
@@ -57,7 +59,7 @@ pub enum No {
 }
 
 /// What must be done, and for whom: everything else the worker has written down under this key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Due {
     /// The key.
     pub booking: BookingId,
@@ -75,7 +77,7 @@ impl Due {
 }
 
 /// How an operator dealt with something that could not be done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum ByHand {
     /// They did it where it has to be done. The worker looks there before it believes it.
@@ -91,7 +93,7 @@ pub enum ByHand {
 }
 
 /// The answer to something that must be done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Settled {
     /// It was there and has been dealt with, now or by an earlier call.

@@ -2,6 +2,7 @@
 
 use super::{Contract, activity};
 use crate::booking::{BookingId, Subject};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -9,11 +10,11 @@ use std::time::Duration;
 pub const QUEUE: &str = "notification";
 
 /// Tells the customer that the booking reached a stage. The key is the booking *and* the stage: a repeat sends nothing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Send;
 
 /// What [`Send`] is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Notice {
     /// Which booking.
     pub booking: BookingId,
@@ -38,7 +39,7 @@ pub struct Notice {
 }
 
 /// What became of the money of a booking that was turned back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Money {
     /// None was taken.

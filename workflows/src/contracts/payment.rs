@@ -9,6 +9,7 @@ use crate::{
     money::Money,
     saga::Stop,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ pub const QUEUE: &str = "payment";
 ///
 /// The booking id is the provider's idempotency key too. A declined card is an answer. When the provider's answer was
 /// lost, the next attempt looks the charge up under the same key before it sends anything.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Charge;
 
 /// What [`Charge`] is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ChargeRequest {
     /// The key.
     pub booking: BookingId,
@@ -39,7 +40,7 @@ pub struct ChargeRequest {
 }
 
 /// What [`Charge`] answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum ChargeAnswer {
     /// The money is ours until it is refunded.
@@ -85,7 +86,7 @@ impl Contract for Charge {
 /// (`not_refunded_at_provider`) otherwise. [`ByHand::WrittenOff`](super::ByHand::WrittenOff) closes the charge without
 /// a refund; refused (`amount_differs`, `refunded_meanwhile`) unless exactly that much was taken and is still open, and not
 /// known yet while a refund may still be on its way at the provider.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema)]
 pub struct Refund;
 
 activity!(Refund, "payment.refund", Due => Settled);
@@ -107,7 +108,7 @@ impl Undo for Refund {
 }
 
 /// Lists the bookings whose money is open, page by page, for the sweep that looks for those whose saga is gone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Open;
 
 activity!(Open, "payment.open", OpenAfter => Claims);
@@ -118,7 +119,7 @@ impl Contract for Open {
 }
 
 /// Takes the money of bookings that have completed off the list of what is open: it is earned. A repeat changes nothing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, JsonSchema)]
 pub struct Keep;
 
 activity!(Keep, "payment.keep", Vec<BookingId> => ());

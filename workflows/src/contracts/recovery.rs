@@ -2,6 +2,7 @@
 
 use super::{Contract, activity};
 use crate::booking::{BookingId, Item, Subject};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 pub const QUEUE: &str = super::board::QUEUE;
 
 /// Which page of what is open.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct OpenAfter {
     /// The last booking of the page before.
     #[serde(default)]
@@ -19,14 +20,14 @@ pub struct OpenAfter {
 }
 
 /// A page of what is open, by booking. An empty page is the end.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Claims {
     /// What is open.
     pub claims: Vec<Claim>,
 }
 
 /// Something is open for a booking: a unit, or money.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Claim {
     /// Which booking.
     pub booking: BookingId,

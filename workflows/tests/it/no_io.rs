@@ -23,6 +23,7 @@ const ALLOWED: &[&str] = &[
     "chrono",
     "futures-util",
     "iso_currency",
+    "schemars",
     "serde",
     "serde_json",
     "temporalio-common-wasm",

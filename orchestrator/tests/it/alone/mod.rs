@@ -3,6 +3,7 @@
 
 mod browser;
 mod capacity;
+mod conformance;
 mod console;
 mod degraded;
 mod door;
