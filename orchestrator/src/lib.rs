@@ -2,8 +2,10 @@
 
 pub mod board;
 pub mod cli;
+pub mod conformance;
 pub mod gateway;
 pub mod host;
+pub mod levels;
 pub mod metrics;
 pub mod recovery;
 pub mod webhooks;
@@ -63,6 +65,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let temporal = temporal::connect(&settings.temporal).await?;
     let gateway = Arc::new(Gateway::new(&settings.gateway, temporal.client.clone(), board.clone(), stop.clone())?);
     webhooks::start(&board, &stop)?;
+    tokio::spawn(levels::measure(board.clone(), stop.clone()));
     recovery::schedule(&temporal.client, settings.recovery).await?;
     let listener = admin::bind(settings.gateway.http).await?;
     let readiness = Readiness::default();

@@ -1,7 +1,7 @@
 //! What the orchestrator counts. Each answers a question; `grafana/README.md` says which panel asks it.
 
 use process::metrics::{PATIENT, QUICK, counter, seconds};
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{Histogram, HistogramVec, IntCounterVec};
 use std::sync::LazyLock;
 
 /// How long did requests take, by route and status?
@@ -31,6 +31,12 @@ pub static ENDINGS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 pub static TIME_IN_STAGE: LazyLock<HistogramVec> = LazyLock::new(|| {
     let help = "Time a booking spent at a stage before it went on to the next.";
     seconds("holdfast_stage_seconds", help, PATIENT, &["system", "stage"])
+});
+
+/// How old is what people see?
+pub static BOARD_LAG: LazyLock<Histogram> = LazyLock::new(|| {
+    let help = "Time from when a booking reached a stage to when the board shows it.";
+    seconds("holdfast_board_lag_seconds", help, PATIENT, &[]).with_label_values::<&str>(&[])
 });
 
 /// How often did the engine give a booking up before it had ended?

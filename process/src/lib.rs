@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod breaker;
+pub mod levels;
 pub mod logs;
 pub mod metrics;
 pub mod postgres;

@@ -13,6 +13,7 @@ pub use receivers::{Delivery, Outcome, Receiver, Receivers};
 pub(crate) use rows::details;
 pub use rows::{Change, FeedPlace, Filter, Inbox, Intervention, Interventions, Level, Page, Place, Waiting};
 
+use crate::metrics::BOARD_LAG;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
@@ -90,6 +91,10 @@ impl Board {
     /// [`Error`]: it is not known whether they were written.
     pub async fn publish(&self, news: &Rows) -> Result<Option<i32>, Error> {
         let newer = rows::publish(&self.pool, news).await?;
+        let now = Utc::now();
+        for row in &news.rows {
+            BOARD_LAG.observe((now - row.at).to_std().unwrap_or_default().as_secs_f64());
+        }
         if let Some(row) = news.rows.last() {
             self.feed.wake(row.booking);
         }

@@ -82,6 +82,14 @@ pub struct Level {
     pub currency: Option<String>,
     /// What their customers have paid and not got back, in minor units.
     pub held_minor: i64,
+    /// How many of them have waited for more than half of the time they may.
+    pub late: i64,
+    /// The step that holds them up, where they are stuck.
+    pub step: Option<String>,
+    /// For how long the oldest of them has been there.
+    pub oldest_seconds: i64,
+    /// The money that has to go back and has not, in minor units.
+    pub at_risk_minor: i64,
 }
 
 /// A place in the inbox: a deadline, and the order of appearance among equal ones. Without a deadline comes last.
@@ -653,9 +661,12 @@ pub(super) async fn levels(
         .prepare_cached(
             "select system, stage, waiting_for, currency, count(*) as live, \
              count(*) filter (where waiting_for is not null and deadline_at < $3) as due, \
-             coalesce(sum(price_minor) filter (where times ? paid and not times ? 'refunded'), 0)::bigint as held \
+             coalesce(sum(price_minor) filter (where times ? paid and not times ? 'refunded'), 0)::bigint as held, \
+             count(*) filter (where waiting_for is not null and now() > at + (deadline_at - at) / 2) as late, \
+             stuck ->> 'step' as step, extract(epoch from now() - min(at))::bigint as oldest, \
+             coalesce(sum((stuck -> 'at_risk' ->> 'amount_minor')::bigint), 0)::bigint as at_risk \
              from bookings join unnest($1::text[], $2::text[]) as wanted (system, paid) using (system) \
-             where ending is null group by system, stage, waiting_for, currency order by system, min(appeared)",
+             where ending is null group by system, stage, waiting_for, currency, step order by system, min(appeared)",
         )
         .await?;
     let rows = client.query(&select, &[&names, &paid, &due_before]).await?;
@@ -667,6 +678,10 @@ pub(super) async fn levels(
         due: row.get("due"),
         currency: row.get("currency"),
         held_minor: row.get("held"),
+        late: row.get("late"),
+        step: row.get("step"),
+        oldest_seconds: row.get("oldest"),
+        at_risk_minor: row.get("at_risk"),
     };
     Ok(rows.iter().map(level).collect())
 }

@@ -41,6 +41,7 @@ pub use console::{Oidc, Settings as Console, pages};
 pub use limits::Rate;
 pub use routes::{Access, BEGUN, Gives, HELD, Route, SEEN, TOLD, routes};
 pub use server::Settings as Connections;
+pub use systems::paid_from;
 
 use crate::{board::Board, metrics::REQUESTS};
 use auth::{Auth, Caller};

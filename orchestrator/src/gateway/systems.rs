@@ -57,6 +57,12 @@ pub(super) fn named(name: &str) -> Option<&'static System> {
     SYSTEMS.iter().find(|system| system.name == name)
 }
 
+/// Every system, with the stage from which on its customer has paid, where they pay.
+#[must_use]
+pub fn paid_from() -> Vec<(&'static str, Option<&'static str>)> {
+    SYSTEMS.iter().map(|system| (system.name, system.paid)).collect()
+}
+
 /// May somebody see a booking? Their own, those of the systems they work for, or all of them.
 pub(super) fn may_see(caller: &Caller, row: &Row) -> bool {
     row.customer == caller.subject || sees_all_of(caller, &row.system)

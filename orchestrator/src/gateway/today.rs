@@ -7,7 +7,7 @@ use super::{
     problem::Problem,
     routes::{Access, Gives, Route},
     shape::{Field, Holds, MONEY, Shape},
-    systems::{SYSTEMS, sees_all_of},
+    systems::{paid_from, sees_all_of},
 };
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -60,8 +60,7 @@ pub(super) const ROUTES: &[Route] = &[Route::get(
 
 async fn today(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
     call.only_query(&[])?;
-    let theirs = SYSTEMS.iter().filter(|system| sees_all_of(&call.caller, system.name));
-    let systems: Vec<(&str, Option<&str>)> = theirs.map(|system| (system.name, system.paid)).collect();
+    let systems: Vec<_> = paid_from().into_iter().filter(|(name, _)| sees_all_of(&call.caller, name)).collect();
     let now = Utc::now();
     let levels = gateway.board.levels(&systems, now + SOON).await?;
 

@@ -12,8 +12,9 @@ mod reviews;
 pub use holds::{confirm, free, hold, look, open, release};
 pub use items::{Change, Item, NewItem, Removed};
 
-use crate::{GRACE, Setup, host};
+use crate::{GRACE, Setup, host, metrics::HOLDS_LIVE, store::Error};
 use activities::Activities;
+use deadpool_postgres::Pool;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use temporalio_sdk::WorkerOptions;
@@ -60,13 +61,30 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     let pool = process::postgres::pool(&settings.database)?;
     let listener = process::admin::bind(settings.http).await?;
     let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(pool.clone()));
+    let held = pool.clone();
     let options = WorkerOptions::new(catalog::QUEUE)
         .register_activities(Activities { pool })
         .graceful_shutdown_period(GRACE)
         .build();
-    tokio::try_join!(host(setup, options, settings.admin), async {
-        http.await;
-        Ok(())
-    })?;
+    tokio::try_join!(
+        host(setup, options, settings.admin),
+        async {
+            http.await;
+            Ok(())
+        },
+        async {
+            process::levels::measure("holds", setup.stop.clone(), || show(&held)).await;
+            Ok(())
+        },
+    )?;
+    Ok(())
+}
+
+async fn show(pool: &Pool) -> Result<(), Error> {
+    let live = holds::live(pool).await?;
+    HOLDS_LIVE.reset();
+    for (system, state, count) in live {
+        HOLDS_LIVE.with_label_values(&[&system, &state]).add(count);
+    }
     Ok(())
 }

@@ -24,6 +24,19 @@ use workflows::{
 /// How long after it was sent a refund may still take effect, when the provider's answer was lost.
 const REFUND_SETTLES: Duration = Duration::from_mins(2);
 
+/// How many charges are in a state, and how far they are from their postings.
+#[derive(Clone, Debug)]
+pub struct Level {
+    /// Which state.
+    pub state: String,
+    /// In which currency.
+    pub currency: String,
+    /// How many.
+    pub charges: i64,
+    /// What they and their postings differ by, in minor units.
+    pub difference_minor: i64,
+}
+
 /// Our books.
 #[derive(Clone)]
 pub struct Ledger {
@@ -295,6 +308,32 @@ impl Ledger {
                       and intended_at < now() - make_interval(secs => $2) and ($1::uuid is null or booking > $1) \
                       order by booking limit $3";
         open_page(&self.pool, select, page, |_| None).await
+    }
+
+    /// The open charges by state and currency.
+    ///
+    /// # Errors
+    /// [`Error`] when the database does not answer.
+    pub async fn levels(&self) -> Result<Vec<Level>, Error> {
+        let client = self.pool.get().await?;
+        // A refund may have been asked for before it is known whether there was anything to give back.
+        let select = client
+            .prepare_cached(
+                "select state, currency, count(*) as charges, coalesce(sum(case state when 'intended' then abs(posted) \
+                 when 'captured' then abs(charges.amount_minor - posted) \
+                 else least(abs(posted), abs(charges.amount_minor - posted)) end), 0)::bigint as difference \
+                 from charges cross join lateral (select coalesce(sum(amount_minor), 0) as posted from postings \
+                 where booking = charges.booking and account = 'bookings') as posted \
+                 where state in ('intended', 'captured', 'refunding') and kept_at is null group by state, currency",
+            )
+            .await?;
+        let level = |row: &Row| Level {
+            state: row.get("state"),
+            currency: row.get("currency"),
+            charges: row.get("charges"),
+            difference_minor: row.get("difference"),
+        };
+        Ok(client.query(&select, &[]).await?.iter().map(level).collect())
     }
 
     /// Keeps the contract [`workflows::contracts::payment::Keep`].

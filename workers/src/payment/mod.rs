@@ -17,7 +17,10 @@ pub use ledger::{Ledger, Posting};
 pub use simulator::Simulator;
 pub use timed::Timed;
 
-use crate::{GRACE, Setup, host};
+use crate::{
+    GRACE, Setup, host,
+    metrics::{CHARGES, DIFFERENCE},
+};
 use activities::Activities;
 use ledger::{Ended, Opened, Standing, Undoing};
 use process::breaker::Breaker;
@@ -85,12 +88,17 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     let listener = process::admin::bind(settings.http).await?;
     let shown = http::Shown { pool: pool.clone(), ledger: ledger.clone(), breaker: breaker.clone() };
     let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(shown));
+    let books = ledger.clone();
     let options = WorkerOptions::new(payment::QUEUE)
         .register_activities(Activities { desk: Desk { ledger, provider } })
         .graceful_shutdown_period(GRACE)
         .build();
     tokio::try_join!(
         host(setup, options, settings.admin),
+        async {
+            process::levels::measure("charges", setup.stop.clone(), || show(&books)).await;
+            Ok(())
+        },
         async {
             http.await;
             Ok(())
@@ -100,6 +108,21 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
             Ok(())
         },
     )?;
+    Ok(())
+}
+
+async fn show(ledger: &Ledger) -> Result<(), crate::store::Error> {
+    let levels = ledger.levels().await?;
+    CHARGES.reset();
+    DIFFERENCE.reset();
+    for state in ["intended", "captured", "refunding"] {
+        CHARGES.with_label_values(&[state]).set(0);
+    }
+    DIFFERENCE.with_label_values(&["KRW"]).set(0);
+    for level in levels {
+        CHARGES.with_label_values(&[&level.state]).add(level.charges);
+        DIFFERENCE.with_label_values(&[&level.currency]).add(level.difference_minor);
+    }
     Ok(())
 }
 
