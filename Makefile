@@ -4,12 +4,14 @@
 # make histories  records how rentals end, for the replay test of later builds
 # make verify  what has to pass before a change lands
 # make fuzz    asks for whatever the API's description allows, and more: CASES=30 for each route, SEED=1
+# make manifests  checks the compose file and the Kubernetes manifests, without Docker or a cluster
 # make load    a hundred people at a time want one thing, and distinct ones (builds for release first)
 # make bench   measures rentals beside the floor, and writes docs/benchmarks.md (builds for release first)
 # make clean   removes what was built (not your bookings)
 
 SHELL := bash
-.PHONY: help up demo test histories fuzz load verify tools build format lint deny doc bench clean
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+.PHONY: help up demo test histories fuzz load manifests verify tools build format lint deny doc bench clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -36,7 +38,8 @@ test: build
 	cargo test --workspace --test it -- --ignored contract::
 
 histories: build
-	HOLDFAST_RECORD=$(CURDIR)/workflows/tests/histories target/debug/holdfast-dev stack \
+	mkdir -p workflows/tests/histories/$(VERSION)
+	HOLDFAST_RECORD=$(CURDIR)/workflows/tests/histories/$(VERSION) target/debug/holdfast-dev stack \
 		cargo test --workspace --test it -- histories::
 
 fuzz: build
@@ -61,6 +64,9 @@ doc:
 bench: tools
 	cargo build --release --workspace
 	cargo bench --package holdfast-orchestrator --bench rentals
+
+manifests: tools
+	@tools/manifests
 
 load: tools
 	@tools/setup load

@@ -88,6 +88,11 @@ impl Program {
         }
     }
 
+    /// Lets it hang: it is there, and does nothing. Only [`Program::kill`] ends it then.
+    pub fn hang(&mut self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
     fn signal(&self, signal: Signal) {
         if let Ok(id) = i32::try_from(self.child.id()) {
             // An error means that it has ended this very moment.

@@ -183,6 +183,13 @@ impl Stack {
         }
     }
 
+    /// Lets a part hang: its first process is there, and does nothing.
+    pub fn hang(&mut self, part: Part) {
+        if let Some((_, program)) = self.running.iter_mut().find(|(running, _)| *running == part) {
+            program.hang();
+        }
+    }
+
     /// The first part that has ended by itself.
     pub fn ended(&mut self) -> Option<Part> {
         self.running.iter_mut().find_map(|(part, program)| program.has_ended().then_some(*part))

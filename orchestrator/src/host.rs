@@ -10,6 +10,7 @@ use temporalio_common::search_attributes::SearchAttributes;
 use temporalio_sdk::{
     Worker, WorkerOptions,
     runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
+    workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions},
 };
 use tokio_util::sync::CancellationToken;
 use workflows::{
@@ -122,6 +123,21 @@ pub(crate) fn found_by(opening: &Opening) -> SearchAttributes {
         saga::BOOKING_CUSTOMER.value_set(opening.customer.to_string()),
         saga::BOOKING_STAGE.value_set(saga::stage::REQUESTED.to_owned()),
     ])
+}
+
+/// Replays histories on the sagas as they are today.
+///
+/// # Errors
+/// When the replayer cannot be made.
+pub fn replayer() -> anyhow::Result<WorkflowReplayer> {
+    let sagas = WorkflowReplayerOptions::new()
+        .register_workflow::<Rental>()?
+        .register_workflow::<Resort>()?
+        .register_workflow::<Cinema>()?
+        .register_workflow::<Matching>()?
+        .register_workflow::<Salon>()?
+        .register_workflow::<Parcel>()?;
+    Ok(WorkflowReplayer::new(sagas.build())?)
 }
 
 /// How many sagas think at the same time, unless configured otherwise.

@@ -8,6 +8,7 @@ pub mod host;
 pub mod levels;
 pub mod metrics;
 pub mod recovery;
+pub mod upgrade;
 pub mod webhooks;
 
 use anyhow::Context;

@@ -1,4 +1,4 @@
-//! `holdfast serve | migrate | token | conformance`, and the command line: `book | decide | return | cancel | show | watch | explain | stuck`.
+//! `holdfast serve | migrate | token | conformance | check-upgrade`, and the command line: `book | decide | return | cancel | show | watch | explain | stuck`.
 
 use clap::{Parser, Subcommand};
 use orchestrator::{
@@ -12,6 +12,7 @@ use orchestrator::{
     conformance::{self, Queue},
     gateway::auth::{self, Auth, Caller, Role},
     serve,
+    upgrade::{self, Checked},
 };
 use process::{logs, settings, shutdown};
 use std::{process::ExitCode, time::Duration};
@@ -46,6 +47,13 @@ enum Command {
         /// For how long.
         #[arg(long, default_value_t = 12)]
         hours: u32,
+    },
+    /// Replays the open bookings of a running system on this build, and names those that would not go on, with the event and the
+    /// step. Run it before an upgrade, with the new program.
+    CheckUpgrade {
+        /// How many at most, the newest first.
+        #[arg(long, default_value_t = 10_000)]
+        limit: usize,
     },
     /// Makes the calls of a bad day to the workers of a task queue, and prints what they got wrong. What they do is real.
     Conformance {
@@ -82,6 +90,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let auth = Auth::new(&auth::Settings::read()?)?;
             let lifetime = Duration::from_secs(u64::from(hours) * 3600);
             say(&auth.token(&Caller { subject, roles }, lifetime)?);
+            Ok(())
+        }
+        Command::CheckUpgrade { limit } => {
+            let Checked { replayed, diverge } = upgrade::check(limit, say).await?;
+            say(&format!("{replayed} open bookings replayed, {diverge} would not go on"));
+            anyhow::ensure!(diverge == 0, "this build cannot replace the one that runs");
             Ok(())
         }
         Command::Conformance { queue, item } => {

@@ -10,6 +10,9 @@ use workers::{Setup, catalog, faults::Faults, notification, payment};
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
+    /// Brings the schema up to date and ends. Without, a worker does that when it starts.
+    #[arg(long, global = true)]
+    migrate: bool,
     #[command(subcommand)]
     worker: Which,
 }
@@ -31,10 +34,10 @@ enum Which {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    logs::ended(Box::pin(run(Arguments::parse().worker)).await)
+    logs::ended(Box::pin(run(Arguments::parse())).await)
 }
 
-async fn run(wanted: Which) -> anyhow::Result<()> {
+async fn run(Arguments { migrate, worker: wanted }: Arguments) -> anyhow::Result<()> {
     logs::start();
     let runs = |worker: Which| wanted == Which::All || wanted == worker;
     let catalog = runs(Which::Catalog).then(catalog::Settings::read).transpose()?;
@@ -43,6 +46,22 @@ async fn run(wanted: Which) -> anyhow::Result<()> {
     #[cfg(feature = "fulfilment")]
     let fulfilment = runs(Which::Fulfilment).then(workers::fulfilment::Settings::read).transpose()?;
 
+    if migrate {
+        if let Some(settings) = &catalog {
+            catalog::migrate(settings).await.context("the catalog's schema")?;
+        }
+        if let Some(settings) = &payment {
+            payment::migrate(settings).await.context("the payments' schema")?;
+        }
+        if let Some(settings) = &notification {
+            notification::migrate(settings).await.context("the messages' schema")?;
+        }
+        #[cfg(feature = "fulfilment")]
+        if let Some(settings) = &fulfilment {
+            workers::fulfilment::migrate(settings).await.context("the vouchers' schema")?;
+        }
+        return Ok(());
+    }
     let stop = shutdown::token()?;
     let faults_at: Option<SocketAddr> = optional("HOLDFAST_FAULTS", "address:port on loopback, for tests")?;
     let faults = faults_at.map(|_| Faults::default());

@@ -60,7 +60,7 @@ use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use warp::{
     Filter,
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     reply::Response,
 };
 use worker::Worker;
@@ -267,7 +267,11 @@ async fn answer(
             Err(problem) => return problem.into_response(),
         },
     };
-    let response = response.unwrap_or_else(Problem::into_response);
+    let mut response = response.unwrap_or_else(Problem::into_response);
+    if gateway.stop.is_cancelled() {
+        // Whoever keeps their connection is to find another process while this one still answers.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let status = response.status();
     REQUESTS.with_label_values(&[method.as_str(), label, status.as_str()]).observe(arrived.elapsed().as_secs_f64());
     response

@@ -52,12 +52,20 @@ impl Settings {
     }
 }
 
+/// Brings the schema up to date.
+///
+/// # Errors
+/// When the database stays away, or a migration fails.
+pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await
+}
+
 /// Runs the worker until it is told to stop.
 ///
 /// # Errors
 /// When it cannot start, or Temporal refuses it for good.
 pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
-    process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
+    migrate(&settings).await?;
     let pool = process::postgres::pool(&settings.database)?;
     let listener = process::admin::bind(settings.http).await?;
     let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(pool.clone()));

@@ -83,12 +83,20 @@ pub struct Post {
     pub text: Option<Text>,
 }
 
+/// Brings the schema up to date.
+///
+/// # Errors
+/// When the database stays away, or a migration fails.
+pub async fn migrate(settings: &Settings) -> anyhow::Result<()> {
+    process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await
+}
+
 /// Runs the worker until it is told to stop.
 ///
 /// # Errors
 /// When it cannot start, or Temporal refuses it for good.
 pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
-    process::postgres::migrate(&settings.database, &embedded::migrations::runner()).await?;
+    migrate(&settings).await?;
     let post = Arc::new(Post {
         pool: process::postgres::pool(&settings.database)?,
         // The URL holds a password, which the error may quote.

@@ -169,7 +169,10 @@ async fn idle(world: &World, own: &OwnStack, address: &str) {
 /// What has begun is answered, and nobody new gets in. Until then, whoever is one too many hears it at once.
 #[tokio::test]
 async fn a_gateway_that_ends_answers_what_it_has_begun() {
-    let mut own = OwnStack::with(Part::TOGETHER, |at| at.with("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "1")).await;
+    let own = OwnStack::with(Part::TOGETHER, |at| {
+        at.with("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "1").with("HOLDFAST_DRAIN_LEAD_SECONDS", "2")
+    });
+    let mut own = own.await;
     let world = World::at(&own.stack.addresses);
     let book = world.book().await;
     world.fault(Fault { delay_ms: Some((3000, 3000)), ..Fault::default() }).await;
@@ -188,6 +191,12 @@ async fn a_gateway_that_ends_answers_what_it_has_begun() {
         own.stack.stop(Part::Orchestrator);
         own
     });
+    // It still answers whoever comes, and tells them to look elsewhere next time.
+    let told = async || {
+        let reply = world.try_send(world.request(Method::GET, "/openapi.json")).await;
+        reply.and_then(|reply| reply.headers.get("connection").cloned())
+    };
+    world.eventually("told to leave", told, |told| told.as_ref().is_some_and(|told| told == "close")).await;
     let answer = asked.await.unwrap().expect("an answer");
     assert_eq!(answer.status(), 201);
     let answer: Value = answer.json().await.unwrap();

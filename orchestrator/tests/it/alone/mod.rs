@@ -9,6 +9,7 @@ mod degraded;
 mod door;
 mod front;
 mod gone;
+mod hung;
 mod kills;
 mod outages;
 mod own_stack;
