@@ -62,7 +62,11 @@ pub async fn check(limit: usize, say: impl Fn(&str)) -> anyhow::Result<Checked> 
 /// # Errors
 /// Where it diverges: the event, its step, and what the engine says.
 pub async fn replay(replayer: WorkflowReplayer, history: &[u8]) -> Result<(), String> {
-    let read = WorkflowHistory::from_json(history).map_err(|error| format!("its history cannot be read: {error}"))?;
+    let unreadable = |error: &dyn std::fmt::Display| format!("its history cannot be read: {error}");
+    let mut events: Value = serde_json::from_slice(history).map_err(|error| unreadable(&error))?;
+    until_now(&mut events);
+    let whole = serde_json::to_vec(&events).map_err(|error| unreadable(&error))?;
+    let read = WorkflowHistory::from_json(&whole).map_err(|error| unreadable(&error))?;
     let Err(error) = replayer.replay_workflow(read).await else { return Ok(()) };
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -73,11 +77,20 @@ pub async fn replay(replayer: WorkflowReplayer, history: &[u8]) -> Result<(), St
     // What the engine wraps it in says nothing.
     let plain = text.split_once("Nondeterminism error: ").map_or(text.as_str(), |(_, plain)| plain);
     let plain = plain.split_once("\", source:").map_or(plain, |(plain, _)| plain);
-    let history = serde_json::from_slice::<Value>(history).unwrap_or_default();
-    Err(match event_in(plain, &history) {
+    Err(match event_in(plain, &events) {
         Some((event, step)) => format!("at event {event}, step {step}: {plain}"),
         None => plain.to_owned(),
     })
+}
+
+/// Leaves out the task that a saga is at while its history is fetched: what comes of it is not known yet.
+fn until_now(history: &mut Value) {
+    let Some(events) = history["events"].as_array_mut() else { return };
+    let last = |kind: &str| events.iter().rposition(|event| event["attributes"].get(kind).is_some());
+    let (begun, done) = (last("WorkflowTaskScheduledEventAttributes"), last("WorkflowTaskCompletedEventAttributes"));
+    if let Some(begun) = begun.filter(|begun| done.is_some_and(|done| done < *begun)) {
+        events.truncate(begun);
+    }
 }
 
 /// The event where it diverges, and its step: the one that the engine names by number, or the first of the activity it names.

@@ -99,33 +99,6 @@ async fn check_of(world: &World, name: &str, ending: &str, id: &str) {
     assert!(replayed.is_ok(), "{ending}: {replayed:?}");
 }
 
-/// The gate before an upgrade: bookings wait at every turn of every system, and all of them would go on with this build. Nothing is
-/// changed by asking.
-#[tokio::test]
-async fn open_bookings_go_on_with_this_build() {
-    let world = World::new();
-    let rental = world.paid(world.book().await).await;
-    let lent = world.lent(world.book().await).await;
-    for kind in host::SAGAS.iter().filter(|kind| kind.system != "ebook") {
-        let opening = play::opening(&world, kind, 3_000, Limits::default()).await;
-        world.begin_of(kind.system, opening).await;
-    }
-    let listed = async || check_upgrade(&world).await;
-    // Temporal's list of workflows lags behind by a moment.
-    let text = world.eventually("listed", listed, |text| !text.contains("\n0 open") && !text.starts_with('0')).await;
-    assert!(text.contains(" open bookings replayed, 0 would not go on"), "{text}");
-    assert_eq!(world.booking(&rental).await["stage"], "paid");
-    assert_eq!(world.booking(&lent).await["stage"], "approved");
-}
-
-async fn check_upgrade(world: &World) -> String {
-    let mut command = std::process::Command::new(dev::stack::sibling("holdfast").unwrap());
-    command.args(["check-upgrade", "--limit", "200"]).envs(world.settings());
-    let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap()
-}
-
 /// A history that the build has no story for is named with its event and step.
 #[tokio::test]
 async fn a_history_that_diverges_is_named_with_its_event_and_step() {

@@ -2,7 +2,10 @@
 #![expect(dead_code, reason = "the SDK's macro makes a constant of each activity, for workflows that call it by type")]
 
 use super::{Desk, Guarded, Simulator, Timed, Unknown};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -15,11 +18,40 @@ use workflows::{
     },
 };
 
-/// Those who wait for a provider come back within so much time of each other.
-const SPREAD_MAX: Duration = Duration::from_secs(15);
+/// Of all who wait for a provider, so many come back in a second. Each costs the engine an attempt, and those who need no
+/// provider are not to notice.
+const RETURNS_EACH_SECOND: u32 = 20;
+/// Nobody is sent away for longer.
+const RETURNS_WITHIN: Duration = Duration::from_mins(5);
+
+/// When those who wait for a provider come back: one after the other.
+#[derive(Default)]
+pub(super) struct Returns(Mutex<Option<Instant>>);
+
+impl Returns {
+    /// After how long the next one comes back, who may not come before some time has passed.
+    fn next(&self, retry_in: Duration) -> Duration {
+        let now = Instant::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let earliest = now + retry_in;
+        let next = last.map_or(earliest, |last| earliest.max(last + Duration::from_secs(1) / RETURNS_EACH_SECOND));
+        let next = next.min(now + RETURNS_WITHIN);
+        *last = Some(next);
+        next - now
+    }
+}
 
 pub(super) struct Activities {
     pub(super) desk: Desk<Guarded<Timed<Simulator>>>,
+    pub(super) returns: Returns,
+}
+
+impl Activities {
+    /// While the provider is left alone, an attempt comes back when it may be asked again, and when it is its turn.
+    fn later(&self, why: Unknown) -> ActivityError {
+        let Some(retry_in) = why.retry_in() else { return why.into() };
+        ApplicationFailure::builder(why).next_retry_delay(self.returns.next(retry_in)).build().into()
+    }
 }
 
 #[activities]
@@ -30,16 +62,12 @@ impl Activities {
         context: ActivityContext,
         request: ChargeRequest,
     ) -> Result<ChargeAnswer, ActivityError> {
-        alive::<payment::Charge, _>(&context, self.desk.charge(&request))
-            .await
-            .map_err(|why| later(why, request.booking, &context))
+        alive::<payment::Charge, _>(&context, self.desk.charge(&request)).await.map_err(|why| self.later(why))
     }
 
     #[activity(definition = payment::Refund)]
     async fn refund(self: Arc<Self>, context: ActivityContext, due: Due) -> Result<Settled, ActivityError> {
-        alive::<payment::Refund, _>(&context, self.desk.refund(&due))
-            .await
-            .map_err(|why| later(why, due.booking, &context))
+        alive::<payment::Refund, _>(&context, self.desk.refund(&due)).await.map_err(|why| self.later(why))
     }
 
     #[activity(definition = payment::Open)]
@@ -51,16 +79,6 @@ impl Activities {
     async fn keep(self: Arc<Self>, _: ActivityContext, completed: Vec<BookingId>) -> Result<(), ActivityError> {
         Ok(self.desk.ledger.keep(&completed).await?)
     }
-}
-
-/// While the provider is left alone, an attempt comes back when it may be asked again, and the later the more often it has come
-/// in vain. Who waited together does not come back together: the end of a booking's id says when in that time.
-fn later(why: Unknown, booking: BookingId, context: &ActivityContext) -> ActivityError {
-    let Some(retry_in) = why.retry_in() else { return why.into() };
-    let spread = Duration::from_secs(2_u64.saturating_pow(context.info().attempt)).min(SPREAD_MAX);
-    let [.., high, low] = *booking.0.as_bytes();
-    let share = f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX);
-    ApplicationFailure::builder(why).next_retry_delay(retry_in + spread.mul_f64(share)).build().into()
 }
 
 /// Tells Temporal that we are still here while a provider is slow, so that a worker that died is noticed soon.
@@ -76,6 +94,23 @@ async fn alive<C: Contract, F: Future>(context: &ActivityContext, work: F) -> F:
                     tracing::debug!(error = process::logs::chain(&error), "a heartbeat was not recorded");
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_comes_back_one_after_the_other_and_none_too_late() {
+        let (returns, rest) = (Returns::default(), Duration::from_secs(2));
+        let first = returns.next(rest);
+        assert!(first <= rest, "{first:?}");
+        let waits: Vec<_> = (0..100).map(|_| returns.next(rest)).collect();
+        assert!(waits.is_sorted() && waits[99] > rest + Duration::from_secs(4), "{:?}", waits[99]);
+        for _ in 0..10_000 {
+            assert!(returns.next(rest) <= RETURNS_WITHIN);
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     GRACE, Setup, host,
     metrics::{CHARGES, DIFFERENCE},
 };
-use activities::Activities;
+use activities::{Activities, Returns};
 use ledger::{Ended, Opened, Standing, Undoing};
 use process::breaker::Breaker;
 use provider::{Cancelled, Captured, Charged, Order, Provider, Refunded};
@@ -98,7 +98,7 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(shown));
     let books = ledger.clone();
     let options = WorkerOptions::new(payment::QUEUE)
-        .register_activities(Activities { desk: Desk { ledger, provider } })
+        .register_activities(Activities { desk: Desk { ledger, provider }, returns: Returns::default() })
         .graceful_shutdown_period(GRACE)
         .build();
     tokio::try_join!(

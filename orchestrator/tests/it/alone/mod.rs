@@ -15,4 +15,5 @@ mod outages;
 mod own_stack;
 mod replicas;
 mod systems;
+mod upgrade;
 mod weather;
