@@ -1,10 +1,9 @@
 //! `holdfast book | decide | return | cancel | show | watch | explain`: what customers and those who decide do from a terminal.
 
-use super::Api;
+use super::{Api, Request};
 use anyhow::{Context, bail, ensure};
 use bytes::BytesMut;
 use clap::Subcommand;
-use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::str::FromStr;
 use workflows::booking::BookingId;
@@ -84,17 +83,17 @@ pub async fn run(api: &Api, wanted: Bookings, say: impl Fn(&str)) -> anyhow::Res
         Bookings::Book { system, fields: given, key } => {
             let mut body = fields(given);
             body.insert("system".to_owned(), json!(system));
-            let made = api.send_with_key(Method::POST, "/bookings", &[], Some(body.into()), key.as_deref()).await?;
+            let made = api.send(Request::post("/bookings").body(body).key(key.as_deref())).await?;
             say(&line(&made));
         }
         Bookings::Decide { booking, word, fields: given } => say(&tell(api, booking, &word, fields(given)).await?),
         Bookings::Return { booking } => say(&tell(api, booking, "return", Map::new()).await?),
         Bookings::Cancel { booking } => {
             let path = format!("/bookings/{booking}/cancel");
-            say(&line(&api.send(Method::POST, &path, &[], None).await?));
+            say(&line(&api.send(Request::post(&path)).await?));
         }
         Bookings::Show { booking } => {
-            let shown = api.send(Method::GET, &format!("/bookings/{booking}"), &[], None).await?;
+            let shown = api.send(Request::get(&format!("/bookings/{booking}"))).await?;
             say(&serde_json::to_string_pretty(&shown)?);
         }
         Bookings::Watch { booking } => watch(api, booking, say).await?,
@@ -108,7 +107,7 @@ async fn tell(api: &Api, booking: BookingId, word: &str, mut body: Map<String, V
     // It goes into a path.
     ensure!(!word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{word:?} is no word");
     body.insert("bookings".to_owned(), json!([booking]));
-    let said = api.send(Method::POST, &format!("/inbox/{word}"), &[], Some(body.into())).await?;
+    let said = api.send(Request::post(&format!("/inbox/{word}")).body(body)).await?;
     let outcome = &said["outcomes"][0];
     match outcome["code"].as_str() {
         Some(code) => bail!("{code} ({})", outcome["status"]),
@@ -127,7 +126,7 @@ async fn watch(api: &Api, booking: Option<BookingId>, say: impl Fn(&str)) -> any
     let mut last = String::new();
     if let Some(booking) = &only {
         // What has happened already is told first.
-        let shown = api.send(Method::GET, &format!("/bookings/{booking}"), &[], None).await?;
+        let shown = api.send(Request::get(&format!("/bookings/{booking}"))).await?;
         for change in shown["timeline"].as_array().into_iter().flatten() {
             say(&told(change));
             change["place"].as_str().unwrap_or_default().clone_into(&mut last);
@@ -138,7 +137,7 @@ async fn watch(api: &Api, booking: Option<BookingId>, say: impl Fn(&str)) -> any
     }
     loop {
         let cursor: Vec<(&str, String)> = if last.is_empty() { Vec::new() } else { vec![("cursor", last.clone())] };
-        let mut feed = api.open(Method::GET, "/bookings/feed", &cursor).await?;
+        let mut feed = api.open(Request::get("/bookings/feed").query(&cursor)).await?;
         let mut read = BytesMut::new();
         while let Some(part) = feed.chunk().await? {
             read.extend_from_slice(&part);
@@ -178,7 +177,7 @@ fn told(change: &Value) -> String {
 /// # Errors
 /// When the gateway does not answer, or refuses.
 pub(super) async fn explain(api: &Api, booking: BookingId) -> anyhow::Result<String> {
-    let story = api.send(Method::GET, &format!("/bookings/{booking}/story"), &[], None).await?;
+    let story = api.send(Request::get(&format!("/bookings/{booking}/story"))).await?;
     let text = |name: &str| story[name].as_str().unwrap_or_default().to_owned();
     let lines = |name: &str| -> Vec<String> {
         let lines = story[name].as_array().into_iter().flatten().filter_map(Value::as_str);

@@ -35,6 +35,42 @@ enum Way {
     Direct(Arc<Gateway>),
 }
 
+/// What is asked of the API.
+pub(super) struct Request<'a> {
+    method: Method,
+    path: &'a str,
+    query: &'a [(&'a str, String)],
+    body: Option<Value>,
+    /// Makes a repeat the same request.
+    key: Option<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    const fn new(method: Method, path: &'a str) -> Self {
+        Self { method, path, query: &[], body: None, key: None }
+    }
+
+    pub(super) const fn get(path: &'a str) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(super) const fn post(path: &'a str) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    pub(super) fn query(self, query: &'a [(&'a str, String)]) -> Self {
+        Self { query, ..self }
+    }
+
+    pub(super) fn body(self, body: impl Into<Value>) -> Self {
+        Self { body: Some(body.into()), ..self }
+    }
+
+    pub(super) fn key(self, key: Option<&'a str>) -> Self {
+        Self { key, ..self }
+    }
+}
+
 /// An answer that comes bit by bit.
 pub struct Answer {
     status: u16,
@@ -66,31 +102,15 @@ impl Api {
         Ok(Self { token, way })
     }
 
-    pub(super) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-        body: Option<Value>,
-    ) -> anyhow::Result<Value> {
-        self.send_with_key(method, path, query, body, None).await
-    }
-
-    pub(super) async fn send_with_key(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-        body: Option<Value>,
-        key: Option<&str>,
-    ) -> anyhow::Result<Value> {
-        let asked = async { self.ask(method, path, query, body, key).await?.read().await };
+    /// Asks for something, for the answer as JSON.
+    pub(super) async fn send(&self, request: Request<'_>) -> anyhow::Result<Value> {
+        let asked = async { self.ask(request).await?.read().await };
         tokio::time::timeout(ANSWER_MAX, asked).await.context("the gateway takes too long")?
     }
 
     /// Asks for something that comes bit by bit.
-    pub(super) async fn open(&self, method: Method, path: &str, query: &[(&str, String)]) -> anyhow::Result<Answer> {
-        let answer = self.ask(method, path, query, None, None).await?;
+    pub(super) async fn open(&self, request: Request<'_>) -> anyhow::Result<Answer> {
+        let answer = self.ask(request).await?;
         if (200..300).contains(&answer.status) {
             Ok(answer)
         } else {
@@ -98,14 +118,7 @@ impl Api {
         }
     }
 
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-        body: Option<Value>,
-        key: Option<&str>,
-    ) -> anyhow::Result<Answer> {
+    async fn ask(&self, Request { method, path, query, body, key }: Request<'_>) -> anyhow::Result<Answer> {
         match &self.way {
             Way::Gateway { client, url } => {
                 let url = format!("{}{path}", url.as_str().trim_end_matches('/'));

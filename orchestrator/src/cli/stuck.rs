@@ -1,9 +1,8 @@
 //! `holdfast stuck`: what an operator does from a terminal about bookings that need them.
 
-use super::Api;
+use super::{Api, Request};
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use reqwest::Method;
 use serde_json::{Value, json};
 use workflows::booking::BookingId;
 
@@ -86,12 +85,12 @@ pub struct Move {
 pub async fn stuck(gateway: &Api, wanted: Stuck) -> anyhow::Result<String> {
     match wanted {
         Stuck::List { chosen } => {
-            let page = gateway.send(Method::GET, "/stuck", &chosen.query(), None).await?;
+            let page = gateway.send(Request::get("/stuck").query(&chosen.query())).await?;
             Ok(table(&page))
         }
         Stuck::RetryAll { chosen, expected: None, .. } => {
             let query = [chosen.query(), vec![("dry_run", "true".to_owned())]].concat();
-            let found = gateway.send(Method::POST, "/stuck/retry", &query, None).await?;
+            let found = gateway.send(Request::post("/stuck/retry").query(&query)).await?;
             Ok(format!(
                 "Bookings found: {}. To retry them, add --expected and --reason; at most {} at a time.",
                 found["count"], found["at_once_max"]
@@ -99,7 +98,7 @@ pub async fn stuck(gateway: &Api, wanted: Stuck) -> anyhow::Result<String> {
         }
         Stuck::RetryAll { chosen, expected, reason } => {
             let body = json!({ "expected": expected, "reason": reason.context("--reason: expected a sentence")? });
-            let done = gateway.send(Method::POST, "/stuck/retry", &chosen.query(), Some(body)).await?;
+            let done = gateway.send(Request::post("/stuck/retry").query(&chosen.query()).body(body)).await?;
             Ok(format!("{} of {} bookings are asked for again.", done["retried"], done["count"]))
         }
         Stuck::Retry(what) => gateway.intervene("retry", what, json!({})).await,
@@ -116,7 +115,7 @@ impl Api {
         let Move { booking, reason, dry_run } = what;
         body["reason"] = json!(reason);
         let query = if dry_run { vec![("dry_run", "true".to_owned())] } else { Vec::new() };
-        let answer = self.send(Method::POST, &format!("/stuck/{booking}/{kind}"), &query, Some(body)).await?;
+        let answer = self.send(Request::post(&format!("/stuck/{booking}/{kind}")).query(&query).body(body)).await?;
         if dry_run {
             let amount = answer["amount"]["amount_minor"].as_i64().unwrap_or_default();
             return Ok(format!("It would: money ({amount} minor units) {}, unit {}.", answer["money"], answer["hold"]));

@@ -13,6 +13,7 @@ use workflows::{
     cinema::Cinema,
     contracts::{catalog, payment},
     matching::Matching,
+    money::Money,
     parcel::Parcel,
     rental::{Rental, Stage},
     resort::Resort,
@@ -59,120 +60,79 @@ async fn every_recorded_history_replays_on_todays_code() {
     }
 }
 
-/// A copy of the rental that charges before it holds: what a careless edit would do.
-#[workflow]
-struct Careless {
-    request: saga::Request,
-    progress: Progress,
-}
+/// A copy of the rental whose steps somebody has put in another order: the charge comes first, where `charge_first` says so.
+macro_rules! reordered_rental {
+    ($(#[$about:meta])* $copy:ident, $charge_first:expr) => {
+        $(#[$about])*
+        #[workflow]
+        struct $copy {
+            request: saga::Request,
+            progress: Progress,
+        }
 
-impl Booking for Careless {
-    const SYSTEM: &'static str = Rental::SYSTEM;
-    const WORKFLOW: &'static str = Rental::WORKFLOW;
-    const NOUN: &'static str = Rental::NOUN;
-    const STAGES: &'static [&'static str] = &[];
-    const ACCEPTED: &'static str = Rental::ACCEPTED;
-    const TURNS: &'static [Turn] = Rental::TURNS;
-    const UNDOABLE_STEPS: &'static [Undoable<Self>] =
-        &[Undoable::of::<catalog::Hold, catalog::Release>(), Undoable::of::<payment::Charge, payment::Refund>()];
-    const FORWARD_STEPS: &'static [&'static str] = Rental::FORWARD_STEPS;
-    const ANNOUNCED: &'static [&'static str] = Rental::ANNOUNCED;
+        impl Booking for $copy {
+            const SYSTEM: &'static str = Rental::SYSTEM;
+            const WORKFLOW: &'static str = Rental::WORKFLOW;
+            const NOUN: &'static str = Rental::NOUN;
+            const STAGES: &'static [&'static str] = &[];
+            const ACCEPTED: &'static str = Rental::ACCEPTED;
+            const TURNS: &'static [Turn] = Rental::TURNS;
+            const UNDOABLE_STEPS: &'static [Undoable<Self>] =
+                &[Undoable::of::<catalog::Hold, catalog::Release>(), Undoable::of::<payment::Charge, payment::Refund>()];
+            const FORWARD_STEPS: &'static [&'static str] = Rental::FORWARD_STEPS;
+            const ANNOUNCED: &'static [&'static str] = Rental::ANNOUNCED;
 
-    fn progress(&self) -> &Progress {
-        &self.progress
-    }
-
-    fn progress_mut(&mut self) -> &mut Progress {
-        &mut self.progress
-    }
-}
-
-#[workflow_methods]
-impl Careless {
-    #[init]
-    fn new(_: &WorkflowContextView, request: saga::Request) -> Self {
-        Self { progress: Progress::new(&request.opening), request }
-    }
-
-    #[run(name = "ebook.rental")]
-    async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Ending> {
-        let request = ctx.state(|careless| careless.request.clone());
-        let opening = request.opening;
-        let (booking, workflow) = (opening.booking, opening.workflow_id());
-        let story = async |saga: &mut Saga<Self>| {
-            let price = workflows::money::Money::new(3000, iso_currency::Currency::KRW).expect("a small amount");
-            let charge = payment::ChargeRequest {
-                booking,
-                workflow: workflow.clone(),
-                customer: opening.customer,
-                amount: price,
-                method: None,
-            };
-            saga.step(payment::Charge, charge, payment::Refund).await?;
-            let hold = catalog::HoldRequest { booking, workflow, customer: None, item: opening.item, period: None };
-            saga.step(catalog::Hold, hold, catalog::Release).await?;
-            saga.reach(Stage::Held).await;
-            Ok(())
-        };
-        saga::tell(ctx, story, async |_: &mut saga::Forward<'_, Self>| {}).await
-    }
-}
-
-/// The same edit, made with care: bookings that began before it go on in the old order.
-#[workflow]
-struct Careful {
-    request: saga::Request,
-    progress: Progress,
-}
-
-impl Booking for Careful {
-    const SYSTEM: &'static str = Rental::SYSTEM;
-    const WORKFLOW: &'static str = Rental::WORKFLOW;
-    const NOUN: &'static str = Rental::NOUN;
-    const STAGES: &'static [&'static str] = &[];
-    const ACCEPTED: &'static str = Rental::ACCEPTED;
-    const TURNS: &'static [Turn] = Rental::TURNS;
-    const UNDOABLE_STEPS: &'static [Undoable<Self>] =
-        &[Undoable::of::<catalog::Hold, catalog::Release>(), Undoable::of::<payment::Charge, payment::Refund>()];
-    const FORWARD_STEPS: &'static [&'static str] = Rental::FORWARD_STEPS;
-    const ANNOUNCED: &'static [&'static str] = Rental::ANNOUNCED;
-
-    fn progress(&self) -> &Progress {
-        &self.progress
-    }
-
-    fn progress_mut(&mut self) -> &mut Progress {
-        &mut self.progress
-    }
-}
-
-#[workflow_methods]
-impl Careful {
-    #[init]
-    fn new(_: &WorkflowContextView, request: saga::Request) -> Self {
-        Self { progress: Progress::new(&request.opening), request }
-    }
-
-    #[run(name = "ebook.rental")]
-    async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Ending> {
-        let request = ctx.state(|careful| careful.request.clone());
-        let charge_first = ctx.patched("charge-first");
-        let story = async |saga: &mut Saga<Self>| {
-            let price = workflows::money::Money::new(3000, iso_currency::Currency::KRW).expect("a small amount");
-            let hold = request.hold(request.opening.item.clone());
-            if charge_first {
-                saga.charge(request.charge(price)).await?;
-                saga.hold(hold).await?;
-            } else {
-                let book = saga.hold(hold).await?;
-                saga.reach(Stage::Held).await;
-                saga.charge(request.charge(book.price)).await?;
+            fn progress(&self) -> &Progress {
+                &self.progress
             }
-            Ok(())
-        };
-        saga::tell(ctx, story, async |_: &mut saga::Forward<'_, Self>| {}).await
-    }
+
+            fn progress_mut(&mut self) -> &mut Progress {
+                &mut self.progress
+            }
+        }
+
+        #[workflow_methods]
+        impl $copy {
+            #[init]
+            fn new(_: &WorkflowContextView, request: saga::Request) -> Self {
+                Self { progress: Progress::new(&request.opening), request }
+            }
+
+            #[run(name = "ebook.rental")]
+            async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Ending> {
+                let request = ctx.state(|copy| copy.request.clone());
+                let charge_first: fn(&WorkflowContext<Self>) -> bool = $charge_first;
+                let charge_first = charge_first(ctx);
+                let story = async |saga: &mut Saga<Self>| {
+                    let price = Money::new(3000, iso_currency::Currency::KRW).expect("a small amount");
+                    let hold = request.hold(request.opening.item.clone());
+                    if charge_first {
+                        saga.charge(request.charge(price)).await?;
+                        saga.hold(hold).await?;
+                        saga.reach(Stage::Held).await;
+                    } else {
+                        let book = saga.hold(hold).await?;
+                        saga.reach(Stage::Held).await;
+                        saga.charge(request.charge(book.price)).await?;
+                    }
+                    Ok(())
+                };
+                saga::tell(ctx, story, async |_: &mut saga::Forward<'_, Self>| {}).await
+            }
+        }
+    };
 }
+
+reordered_rental!(
+    /// What a careless edit would do.
+    Careless,
+    |_| true
+);
+reordered_rental!(
+    /// The same edit, made with care: bookings that began before it go on in the old order.
+    Careful,
+    |ctx| ctx.patched("charge-first")
+);
 
 /// Both endings are reached before the stories part.
 #[tokio::test]

@@ -12,6 +12,7 @@ use super::{
     Visit,
     forms::{Input, body, inputs, wrong},
     frame::{self, Frame, label, moment, shelves, system_name},
+    inbox::Told,
     lists, see_other,
 };
 use askama::Template;
@@ -134,13 +135,16 @@ fn cell(value: &Value) -> String {
 }
 
 fn done(system: &System, what: &str) -> Response {
-    see_other(&format!("/console/catalogue/{}?done={what}", system.name))
+    see_other(&Told::Done(what).on(&format!("/console/catalogue/{}", system.name)))
 }
 
 pub(super) async fn register(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Response, Problem> {
     let caller = &visit.session()?.caller;
     let (system, shelf) = chosen(visit)?;
-    let answer = Ask::new(caller, Method::POST, shelf.path).body(body(&visit.form)).answer(gateway).await;
+    let answer = Ask::new(caller, Method::POST, shelf.path)
+        .body(Value::Object(body(&visit.form, &["once"])))
+        .answer(gateway)
+        .await;
     if answer.status.is_success() {
         Ok(done(system, "registered"))
     } else {
@@ -149,7 +153,7 @@ pub(super) async fn register(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Re
 }
 
 pub(super) async fn change(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Response, Problem> {
-    on_item(gateway, visit, Method::PATCH, Some(body(&visit.form)), "changed").await
+    on_item(gateway, visit, Method::PATCH, Some(Value::Object(body(&visit.form, &["once"]))), "changed").await
 }
 
 pub(super) async fn remove(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Response, Problem> {

@@ -66,12 +66,11 @@ fn input(field: &'static Field, value: String, wrong: Option<&str>) -> Input {
     }
 }
 
-/// What was filled in, as the API takes it: what is empty is not said.
-pub(super) fn body(form: &BTreeMap<String, String>) -> Value {
-    let said = form
-        .iter()
-        .filter(|(name, value)| !value.trim().is_empty() && ![CONFIRMATION, "once"].contains(&name.as_str()));
-    Value::Object(said.map(|(name, value)| (name.clone(), json!(value.trim()))).collect::<Map<_, _>>())
+/// What was filled in, as the API takes it, but for what is between the page and us: what is empty is not said.
+pub(super) fn body(form: &BTreeMap<String, String>, ours: &[&str]) -> Map<String, Value> {
+    let is_ours = |name: &str| name == CONFIRMATION || ours.contains(&name);
+    let said = form.iter().filter(|(name, value)| !value.trim().is_empty() && !is_ours(name));
+    said.map(|(name, value)| (name.clone(), json!(value.trim()))).collect()
 }
 
 /// The field that a refusal is about.
@@ -136,7 +135,9 @@ async fn page(
 pub(super) async fn book(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Response, Problem> {
     let caller = &visit.session()?.caller;
     let (system, _) = chosen(visit)?;
-    let ask = Ask::new(caller, Method::POST, system.order).body(body(&visit.form)).key(visit.said("once"));
+    let ask = Ask::new(caller, Method::POST, system.order)
+        .body(Value::Object(body(&visit.form, &["once"])))
+        .key(visit.said("once"));
     let answer = ask.answer(gateway).await;
     let made = ["id", "booking"].iter().find_map(|name| answer.body[*name].as_str());
     match made {

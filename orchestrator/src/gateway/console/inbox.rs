@@ -9,12 +9,13 @@ use super::{
         systems,
     },
     Visit,
+    forms::body,
     frame::{self, Frame, Line, label, left, words},
     lists, see_other,
     session::back,
 };
 use askama::Template;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 use warp::{
     http::{Method, StatusCode},
@@ -129,21 +130,16 @@ pub(super) async fn options(
 pub(super) async fn say(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Response, Problem> {
     let caller = &visit.session()?.caller;
     let word = visit.parameter(0);
-    let mut body = Map::new();
-    for (name, value) in &visit.form {
-        let value = value.trim();
-        if !value.is_empty() && !["booking", "back", super::session::CONFIRMATION].contains(&name.as_str()) {
-            body.insert(name.clone(), json!(value));
-        }
-    }
+    let mut body = body(&visit.form, &["booking", "back"]);
     body.insert("bookings".to_owned(), json!([visit.said("booking")]));
     let answer =
         Ask::new(caller, Method::POST, format!("/inbox/{word}")).body(Value::Object(body)).answer(gateway).await;
+    // What came of this one; or why the word was not even passed on.
     let outcome = &answer.body["outcomes"][0];
-    let told = match outcome["code"].as_str().or_else(|| answer.body["code"].as_str()) {
+    let told = match outcome["code"].as_str() {
         Some(code) => Told::Refused(code),
         None if outcome["status"] == StatusCode::ACCEPTED.as_u16() => Told::Heard(word),
-        None => Told::Done(word),
+        None => Told::of(word, &answer),
     };
     Ok(see_other(&told.on(back(visit.said("back")))))
 }
