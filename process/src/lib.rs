@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod breaker;
+pub mod codec;
 pub mod levels;
 pub mod logs;
 pub mod metrics;
@@ -10,3 +11,4 @@ pub mod postgres;
 pub mod settings;
 pub mod shutdown;
 pub mod temporal;
+pub mod traces;

@@ -1,10 +1,12 @@
-//! Logs: one line of JSON each on standard error, level by `RUST_LOG`.
+//! Logs: one line of JSON each on standard error, level by `RUST_LOG`. What is logged for a booking names it, and its trace,
+//! in `span`.
 
 use tracing_subscriber::EnvFilter;
 
 /// What is kept at *warn* whatever `RUST_LOG` says: the engine's debug spans print payloads, and migrations are told
 /// by us.
-const QUIET: &str = "temporalio_sdk_core=warn,temporalio_client=warn,refinery_core=warn,tokio_postgres=warn";
+const QUIET: &str =
+    "temporalio_sdk_core=warn,temporalio_client=warn,refinery_core=warn,tokio_postgres=warn,opentelemetry=warn";
 
 /// Starts logging.
 pub fn start() {

@@ -1,13 +1,33 @@
 //! Temporal: one connection per process, and the SDK's runtime with its metrics.
 
-use anyhow::Context;
-use backon::{ExponentialBuilder, Retryable};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, Url};
-use temporalio_common::telemetry::{
-    PrometheusExporterOptions, TelemetryOptions, metrics::CoreMeter, start_prometheus_metric_exporter, telemetry_init,
+use super::{
+    codec::Codec,
+    traces::{self, Context, Traces},
 };
-use temporalio_sdk::{Runtime, runtime::RuntimeOptions};
+use anyhow::Context as _;
+use backon::{ExponentialBuilder, Retryable};
+use serde::de::DeserializeOwned;
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, NamespacedClient, Url};
+use temporalio_common::{
+    data_converters::{DataConverter, DefaultFailureConverter, PayloadConverter, SerializationContextData},
+    protos::temporal::api::common::v1::Payloads,
+    telemetry::{
+        PrometheusExporterOptions, TelemetryOptions, metrics::CoreMeter, start_prometheus_metric_exporter,
+        telemetry_init,
+    },
+};
+use temporalio_sdk::{
+    Runtime, SimplePlugin,
+    activities::ActivityError,
+    interceptors::{ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next},
+    runtime::RuntimeOptions,
+};
+use tracing::Instrument;
 
 /// Where Temporal is.
 #[derive(Clone, Debug)]
@@ -16,6 +36,8 @@ pub struct Settings {
     pub address: String,
     /// `TEMPORAL_NAMESPACE`.
     pub namespace: String,
+    /// `HOLDFAST_PAYLOAD_KEYS`: what workflows and activities are told is encrypted, where there are any.
+    pub codec: Option<Codec>,
 }
 
 impl Settings {
@@ -32,6 +54,7 @@ impl Settings {
         Ok(Self {
             address,
             namespace: super::settings::or("TEMPORAL_NAMESPACE", "a namespace", "holdfast".to_owned())?,
+            codec: Codec::read()?,
         })
     }
 }
@@ -50,7 +73,7 @@ pub struct Temporal {
 ///
 /// # Errors
 /// When the server stays away.
-pub async fn connect(settings: &Settings) -> anyhow::Result<Temporal> {
+pub async fn connect(settings: &Settings, traces: &Traces) -> anyhow::Result<Temporal> {
     let exporter = PrometheusExporterOptions::builder()
         .socket_addr(SocketAddr::from(([127, 0, 0, 1], 0)))
         .counters_total_suffix(true)
@@ -74,6 +97,70 @@ pub async fn connect(settings: &Settings) -> anyhow::Result<Temporal> {
         .notify(|error, pause| tracing::warn!(error = super::logs::chain(error), ?pause, "Temporal is not there yet"))
         .await
         .context("Temporal does not answer")?;
-    let client = Client::new(connection, ClientOptions::new(&settings.namespace).build())?;
+    // In this order: the trace is there when an activity is named.
+    let named = SimplePlugin::builder("log").activity_inbound_interceptors(vec![interceptor(Named)]).build();
+    let options = ClientOptions::new(&settings.namespace).plugins(traces.plugin()).plugin(named);
+    let options = options.data_converter(converter(settings.codec.clone()));
+    let client = Client::new(connection, options.build())?;
     Ok(Temporal { client, runtime, metrics: exporter.bound_addr })
+}
+
+/// How values become payloads.
+#[must_use]
+pub fn converter(codec: Option<Codec>) -> DataConverter {
+    match codec {
+        Some(codec) => DataConverter::new(PayloadConverter::default(), DefaultFailureConverter::default(), codec),
+        None => DataConverter::default(),
+    }
+}
+
+/// What a payload of a history says. `None`: nothing, or nothing of this kind.
+///
+/// # Errors
+/// When it cannot be decrypted.
+pub async fn said<T: DeserializeOwned>(client: &Client, payloads: Option<Payloads>) -> anyhow::Result<Option<T>> {
+    let Some(payload) = payloads.and_then(|payloads| payloads.payloads.into_iter().next()) else { return Ok(None) };
+    let decoded = client.data_converter().codec().decode(&SerializationContextData::None, vec![payload]).await?;
+    Ok(decoded.first().and_then(|payload| serde_json::from_slice(&payload.data).ok()))
+}
+
+/// Names, in the log, the booking and the trace that an activity works for.
+struct Named;
+
+fn interceptor(named: Named) -> Arc<dyn ActivityInboundInterceptor> {
+    Arc::new(named)
+}
+
+impl ActivityInboundInterceptor for Named {
+    fn execute_activity<'a>(
+        &'a self,
+        input: ExecuteActivityInput,
+        next: Next<'a, ExecuteActivityInput, ExecuteActivityOutput<'a>>,
+    ) -> ExecuteActivityOutput<'a> {
+        Box::pin(async move {
+            // Here, not before: the trace is that of whoever waits for this.
+            let trace = traces::id(&Context::current());
+            let info = input.activity_info();
+            // Workflow ids are a system's name and a booking's id.
+            let booking = info.workflow_id.as_deref().map(|id| id.rsplit('/').next().unwrap_or(id));
+            let (activity, attempt) = (&info.activity_type, info.attempt);
+            let span = tracing::info_span!("activity", activity, attempt, booking, trace);
+            tell(next.run(input)).instrument(span).await
+        })
+    }
+}
+
+/// Does an activity, and says how it ended.
+async fn tell(activity: ExecuteActivityOutput<'_>) -> <ExecuteActivityOutput<'_> as Future>::Output {
+    let began = Instant::now();
+    let outcome = activity.await;
+    let seconds = began.elapsed().as_secs_f64();
+    match &outcome {
+        Ok(_) => tracing::debug!(seconds, "done"),
+        Err(ActivityError::Application(failure)) => {
+            tracing::warn!(seconds, error = super::logs::chain(failure), "an attempt failed");
+        }
+        Err(_) => tracing::debug!(seconds, "an attempt was cancelled"),
+    }
+    outcome
 }
