@@ -11,16 +11,21 @@ FROM golang:1.26-bookworm AS temporal-build
 WORKDIR /src
 COPY tools/temporal .
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/temporal github.com/temporalio/cli/cmd/temporal
+    mkdir /out && CGO_ENABLED=0 ./build /out temporal temporal-server temporal-sql-tool temporal-ui
 
 FROM debian:bookworm-slim AS base
+# Whose certificates are believed: payment provider, identity provider, mail, webhooks.
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home holdfast && install -d -o holdfast -g holdfast /data
 USER holdfast
 
 FROM base AS temporal
-COPY --from=temporal-build /out/temporal /usr/local/bin/
-ENTRYPOINT ["temporal"]
+COPY --from=temporal-build /out/ /usr/local/bin/
+COPY deploy/temporal/schema deploy/temporal/serve deploy/temporal/namespace /usr/local/bin/
+COPY deploy/temporal/dynamic.yaml /etc/temporal/
+COPY deploy/temporal/ui /etc/temporal/ui
 
 FROM base AS holdfast
 COPY --from=build /out/ /usr/local/bin/
+COPY deploy/compose/healthy /usr/local/bin/
 CMD ["holdfast", "serve"]
