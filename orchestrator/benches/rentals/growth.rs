@@ -1,0 +1,205 @@
+//! Growth: what the same costs with more and more bookings in the tables and open, what an open booking takes, and how soon a new
+//! one is answered after everything was killed.
+
+use crate::{
+    Plan,
+    candidate::{ANSWERED_WITHIN, Begun, Candidate, Field, answered, execute},
+    rentals::{RENTALS_IN_FLIGHT, finish_all, tell},
+    seeds,
+};
+use anyhow::{Context, ensure};
+use deadpool_postgres::tokio_postgres::{self, NoTls};
+use dev::{
+    bench::{
+        load::closed,
+        quantile,
+        report::{Aim, Better, Section},
+    },
+    stack::Part,
+};
+use reqwest::Method;
+use serde_json::json;
+use std::time::Instant;
+
+pub const COMMAND: &str = "make bench ONLY=growth";
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+const OPEN: usize = 1_000;
+const HELD: &str = "request to held, 1 in flight, p50";
+const READS: &str = "reads of one booking";
+const RECOVERED: &str = "first new booking after SIGKILL of everything, from restart";
+
+/// Every table that grows with the bookings, each with the rows of one of them to be copied.
+const TABLES: [&str; 6] = [
+    "board.bookings",
+    "board.history",
+    "catalog.holds",
+    "payment.charges",
+    "payment.postings",
+    "notification.messages",
+];
+
+/// What people and sagas ask the tables, most of the time. None of it may read a table from end to end.
+const QUERIES: [&str; 7] = [
+    "select * from board.bookings where booking = $1",
+    "select * from board.bookings where customer = 'member' order by appeared desc limit 20",
+    "select * from board.bookings where system = 'ebook' order by appeared desc limit 20",
+    "select * from board.bookings where waiting_for = 'administrator' order by waiting_for, coalesce(deadline_at, 'infinity'), appeared limit 20",
+    "select * from board.history where booking = $1 order by version",
+    "select * from board.history where (written_by, seq) > ('999999999'::xid8, 0) order by written_by, seq limit 100",
+    "select * from payment.postings where booking = $1",
+];
+
+pub fn section() -> Section {
+    Section::new(
+        "Growth",
+        "Columns: bookings that have ended in all tables, beside a thousand that are open and wait for a decision. A thousand open ones, \
+         and then everything is killed with SIGKILL and started again.",
+        COMMAND,
+    )
+}
+
+pub async fn measure(field: &Field, plan: &Plan, section: &mut Section) -> anyhow::Result<()> {
+    let ours = Candidate::Holdfast;
+    field.prepare(ours).await?;
+    let book = field.books(ours, 1).await?[0];
+    let template = field.begin(ours, book).await?;
+    field.finish(ours, &template).await?;
+    let before = field.used(ours);
+    let books = field.books(ours, OPEN).await?;
+    let open = closed(RENTALS_IN_FLIGHT, books, async |book| {
+        let begun = field.begin_for(ours, book, "member", Some("wait=30")).await?;
+        field.until(ours, &begun, "paid").await?;
+        anyhow::Ok(begun)
+    });
+    let open = open.await.into_iter().map(|(_, begun)| begun).collect::<anyhow::Result<Vec<Begun>>>()?;
+    for (process, used) in field.used(ours) {
+        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+        let each = used.memory_bytes.saturating_sub(before[process].memory_bytes) as f64 / 1024.0 / OPEN as f64;
+        section.add("1000", &format!("memory for each open booking, {process}"), "KiB", Better::Less, each);
+    }
+
+    let admin = field.stack.borrow().addresses.environment()["HOLDFAST_ADMIN_DATABASE_URL"].clone();
+    let mut there = 0;
+    for size in SIZES {
+        grow(&admin, &template.id, size - there).await?;
+        there = size;
+        let name = size.to_string();
+        let books = field.books(ours, plan.requests / 4).await?;
+        let held = closed(1, books, async |book| field.begin(ours, book).await).await;
+        let took = finish_all(field, ours, held).await?;
+        section.add(&name, HELD, "ms", Better::Less, quantile(&took, 0.5));
+        let books = field.books(ours, plan.rentals / 2).await?;
+        let (count, began) = (books.len(), Instant::now());
+        tell(field, ours, books).await?;
+        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+        section.add(
+            &name,
+            "full rentals each second, 30 in flight",
+            "1/s",
+            Better::More,
+            count as f64 / began.elapsed().as_secs_f64(),
+        );
+        let mut reads = seeds::section();
+        seeds::reads(field, &mut reads, "").await?;
+        for row in reads.rows {
+            section.add(&name, &row.figure, row.unit, row.better, row.values["reads"][0]);
+        }
+    }
+    section.notes.extend(plans(&admin, &template.id).await?);
+    recover(field, open, section).await
+}
+
+/// Copies the rows of a rental that has ended, in every table.
+async fn grow(admin: &str, template: &str, by: usize) -> anyhow::Result<()> {
+    let made =
+        format!("create temp table copies as select gen_random_uuid()::text as id from generate_series(1, {by})");
+    let copied = TABLES.iter().map(|table| {
+        format!(
+            "insert into {table} overriding user value select (jsonb_populate_record(null::{table}, to_jsonb(t) || \
+             jsonb_build_object('booking', c.id))).* from {table} t, copies c where t.booking = '{template}'"
+        )
+    });
+    let analyzed = TABLES.iter().map(|table| format!("analyze {table}"));
+    let sql: Vec<String> = [made].into_iter().chain(copied).chain(analyzed).collect();
+    execute(admin, &sql.join(";\n")).await
+}
+
+/// How the queries are answered: by which indexes.
+async fn plans(admin: &str, booking: &str) -> anyhow::Result<Vec<String>> {
+    let (client, connection) = tokio_postgres::connect(admin, NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let mut notes = vec!["How the tables are asked, with all of them filled (`explain`):".to_owned()];
+    for query in QUERIES {
+        let query = query.replace("$1", &format!("'{booking}'"));
+        let mut plan = String::new();
+        for row in client.query(&format!("explain {query}"), &[]).await? {
+            plan += row.get::<_, &str>(0);
+            plan.push('\n');
+        }
+        ensure!(!plan.contains("Seq Scan"), "{query} reads a table from end to end:\n{plan}");
+        let index = plan
+            .lines()
+            .find_map(|line| line.split_once("using ").or_else(|| line.split_once("Bitmap Index Scan on ")));
+        let index = index.and_then(|(_, rest)| rest.split_whitespace().next()).context("a plan without an index")?;
+        let asked = query.replace(booking, "…");
+        notes.push(format!("- `{asked}`: {index}"));
+    }
+    drop(client);
+    connection.await??;
+    Ok(vec![notes[..1].concat(), notes[1..].join("\n")])
+}
+
+/// Everything is killed, and started again.
+#[expect(clippy::await_holding_refcell_ref, reason = "one thing at a time happens to the stack")]
+async fn recover(field: &Field, open: Vec<Begun>, section: &mut Section) -> anyhow::Result<()> {
+    let ours = Candidate::Holdfast;
+    let book = field.books(ours, 1).await?[0];
+    let began = Instant::now();
+    {
+        let mut stack = field.stack.borrow_mut();
+        for part in Part::TOGETHER.iter().rev() {
+            stack.kill(*part);
+        }
+        for part in Part::TOGETHER {
+            stack.run(*part).await?;
+        }
+    }
+    let answer = loop {
+        let body = json!({ "bookId": book });
+        let asked = answered(field.request(Method::POST, "/ebook/rents", &field.member).json(&body)).await;
+        if let Ok(answer) = asked {
+            break answer;
+        }
+        ensure!(began.elapsed() < ANSWERED_WITHIN, "nothing is answered after {ANSWERED_WITHIN:?}");
+    };
+    section.add("1000", RECOVERED, "s", Better::Less, began.elapsed().as_secs_f64());
+    let id = answer["id"].as_str().context("a rental without an id")?.to_owned();
+    field.finish(ours, &Begun { id, book }).await?;
+    let count = open.len();
+    finish_all(field, ours, open.into_iter().map(|begun| (0.0, Ok(begun))).collect()).await?;
+    section.notes.push(format!("All {count} that were open when everything was killed were told to their end."));
+    Ok(())
+}
+
+pub fn aims(section: &Section) -> Vec<Aim> {
+    let mut aims = Vec::new();
+    if let Some(reached) = section.median("1000", RECOVERED) {
+        aims.push(Aim {
+            what: "first new booking after everything was killed, s".to_owned(),
+            aim: 15.0,
+            reached,
+            better: Better::Less,
+        });
+    }
+    let (few, many) = (section.median("1000", READS), section.median("100000", READS));
+    if let (Some(few), Some(many)) = (few, many) {
+        let what = "reads with 100,000 bookings / with 1,000".to_owned();
+        aims.push(Aim { what, aim: 0.8, reached: many / few, better: Better::More });
+    }
+    let (few, many) = (section.median("1000", HELD), section.median("100000", HELD));
+    if let (Some(few), Some(many)) = (few, many) {
+        let what = "request to held with 100,000 bookings / with 1,000".to_owned();
+        aims.push(Aim { what, aim: 1.2, reached: many / few, better: Better::Less });
+    }
+    aims
+}

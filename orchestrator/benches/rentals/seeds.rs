@@ -1,0 +1,206 @@
+//! The load that the forerunners of these systems were measured with, literally: `siege -c100 -t10S` asking for one resort, and
+//! for distinct books, while every payment takes 400 to 620 ms. They answered 15.73 requests a second, a fifth of them wrongly. Then
+//! reads of one booking, with `wrk`.
+
+use crate::candidate::{Candidate, Field};
+use anyhow::{Context, ensure};
+use dev::bench::report::{Aim, Better, Section};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+use tokio::process::Command;
+
+pub const COMMAND: &str = "make bench ONLY=seeds";
+const BOOKS: usize = 3000;
+const SETTLES_WITHIN: Duration = Duration::from_mins(3);
+/// What the best of the forerunners answered each second.
+const FORERUNNERS: f64 = 15.73;
+/// How long a siege lasts.
+const SECONDS: f64 = 10.0;
+const ACCEPTED: &str = "accepted each second";
+const ONE: &str = "one resort";
+const DISTINCT: &str = "distinct books";
+
+pub fn section() -> Section {
+    Section::new(
+        "The load of the forerunners",
+        "`siege -c100 -t10S -b`, payments of 400 to 620 ms. Answers by status and time as the gateway counted them. Reads: \
+         `wrk -t2 -c32 -d8s`.",
+        COMMAND,
+    )
+}
+
+pub async fn measure(field: &Field, section: &mut Section) -> anyhow::Result<()> {
+    field.prepare(Candidate::Holdfast).await?;
+    let books = field.books(Candidate::Holdfast, BOOKS).await?;
+    let resort = json!({ "resortName": "Sea view", "resortPeriod": "7/23~25", "resortPrice": 100 });
+    let resort = field.ask(Method::POST, "/resort/resorts", &field.librarian, Some(resort)).await?["id"].clone();
+    let simulator = field.stack.borrow().addresses.environment()["HOLDFAST_SIMULATOR_URL"].clone();
+    let slow = json!({ "delay_ms": [400, 620], "customer": "member" });
+    field.http.put(format!("{simulator}/faults")).json(&slow).send().await?.error_for_status()?;
+
+    let reserve = format!("{}/resort/reservations POST {{\"resortId\":{resort}}}", field.api);
+    siege(field, section, ONE, "/resort/reservations", &[reserve]).await?;
+    let rents: Vec<_> =
+        books.iter().map(|book| format!("{}/ebook/rents POST {{\"bookId\":{book}}}", field.api)).collect();
+    siege(field, section, DISTINCT, "/ebook/rents", &rents).await?;
+    field.http.delete(format!("{simulator}/faults/member")).send().await?.error_for_status()?;
+    reads(field, section, "").await
+}
+
+async fn siege(
+    field: &Field,
+    section: &mut Section,
+    name: &str,
+    route: &str,
+    requests: &[String],
+) -> anyhow::Result<()> {
+    let folder = std::env::temp_dir().join(format!("holdfast-siege-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let (rules, urls) = (folder.join("rules"), folder.join("urls"));
+    // It gives up after a thousand refusals otherwise.
+    std::fs::write(&rules, "failures = 1000000\nlogging = false\njson_output = true\n")?;
+    std::fs::write(&urls, requests.join("\n"))?;
+    let before = answers(field, route).await?;
+    let mut command = Command::new("siege");
+    command.args(["-q", "-c100", "-t10S", "-b", "--content-type", "application/json"]);
+    command.arg("-R").arg(&rules).arg("-f").arg(&urls).args(["-H", &format!("Authorization: Bearer {}", field.member)]);
+    let done = command.output().await.context("siege: run `tools/setup bench`")?;
+    let text = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let said = |what: &str| -> anyhow::Result<f64> {
+        let (_, rest) =
+            text.split_once(&format!("\"{what}\":")).with_context(|| format!("siege did not say {what}"))?;
+        Ok(rest.split([',', '}']).next().unwrap_or_default().trim().parse()?)
+    };
+    let broken = said("failed_transactions")?;
+    section.add(name, "answers each second", "1/s", Better::More, said("transaction_rate")?);
+    section.add(name, "connections that broke", "", Better::Less, broken);
+    let (mut all, mut accepted) = (BTreeMap::new(), 0.0);
+    for (status, buckets) in answers(field, route).await? {
+        let mut counts = buckets;
+        for (le, earlier) in before.get(&status).into_iter().flatten() {
+            *counts.entry(le.clone()).or_default() -= earlier;
+        }
+        let count = counts["all"];
+        if status.starts_with('2') {
+            accepted += count;
+        }
+        if count > 0.0 {
+            section.add(name, &format!("answered {status}"), "", Better::More, count);
+            section.add(
+                name,
+                &format!("answered {status}, within 100 ms"),
+                "%",
+                Better::More,
+                100.0 * counts["0.1"] / count,
+            );
+        }
+        for (le, count) in counts {
+            *all.entry(le).or_insert(0.0) += count;
+        }
+    }
+    section.add(name, ACCEPTED, "1/s", Better::More, accepted / SECONDS);
+    section.add(name, "99 of 100 answered within", "ms", Better::Less, within(&all, 0.99) * 1000.0);
+    let began = Instant::now();
+    while under_way(field).await? > 0 {
+        ensure!(began.elapsed() < SETTLES_WITHIN, "bookings are still under way after {SETTLES_WITHIN:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    section.add(name, "all that were accepted are settled after", "s", Better::Less, began.elapsed().as_secs_f64());
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}
+
+/// Requests answered so far, by status and bucket of time.
+async fn answers(field: &Field, route: &str) -> anyhow::Result<BTreeMap<String, BTreeMap<String, f64>>> {
+    let admin = field.stack.borrow().addresses.admin;
+    let text = field.http.get(format!("http://127.0.0.1:{admin}/metrics")).send().await?.text().await?;
+    let mut seen: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("holdfast_request_seconds_")) {
+        let Some((labels, value)) = line.split_once('{').and_then(|(_, rest)| rest.split_once("} ")) else { continue };
+        let labels: BTreeMap<&str, &str> = labels
+            .split(',')
+            .filter_map(|label| label.split_once('='))
+            .map(|(name, value)| (name, value.trim_matches('"')))
+            .collect();
+        if labels.get("method") != Some(&"POST") || labels.get("route") != Some(&route) || line.starts_with("sum") {
+            continue;
+        }
+        let le = labels.get("le").copied().unwrap_or("all");
+        seen.entry(labels["status"].to_owned()).or_default().insert(le.to_owned(), value.parse()?);
+    }
+    Ok(seen)
+}
+
+/// The bucket that a share of all are within, in seconds.
+fn within(counts: &BTreeMap<String, f64>, share: f64) -> f64 {
+    let mut buckets: Vec<(f64, f64)> =
+        counts.iter().filter_map(|(le, count)| Some((le.parse().ok()?, *count))).collect();
+    buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let wanted = share * counts.get("all").copied().unwrap_or_default();
+    buckets.iter().find(|(_, count)| *count >= wanted).map_or(f64::INFINITY, |(le, _)| *le)
+}
+
+async fn under_way(field: &Field) -> anyhow::Result<i64> {
+    let today = field.ask(Method::GET, "/today", &field.librarian, None).await?;
+    let stages =
+        today["systems"].as_array().into_iter().flatten().filter_map(|system| system["stages"].as_array()).flatten();
+    let moving = |stage: &&Value| matches!(stage["stage"].as_str(), Some("requested" | "held" | "undoing"));
+    Ok(stages.filter(moving).filter_map(|stage| stage["count"].as_i64()).sum())
+}
+
+/// Reads of one booking.
+pub async fn reads(field: &Field, section: &mut Section, suffix: &str) -> anyhow::Result<()> {
+    let listed = field.ask(Method::GET, "/bookings?limit=1", &field.librarian, None).await?;
+    let booking = listed["bookings"][0]["id"].as_str().context("a booking to read")?.to_owned();
+    let done = Command::new("wrk")
+        .args(["-t2", "-c32", "-d8s", "--latency", "-H", &format!("Authorization: Bearer {}", field.librarian)])
+        .arg(format!("{}/bookings/{booking}", field.api))
+        .output()
+        .await
+        .context("wrk: run `tools/setup bench`")?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    ensure!(!text.contains("Non-2xx"), "{text}");
+    let said =
+        |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(|rest| rest.trim().to_owned());
+    let rate: f64 = said("Requests/sec:").context("wrk did not say how many")?.parse()?;
+    section.add("reads", &format!("reads of one booking{suffix}"), "1/s", Better::More, rate);
+    section.add(
+        "reads",
+        &format!("99 of 100 read within{suffix}"),
+        "ms",
+        Better::Less,
+        milliseconds(&said("99%").context("wrk did not say p99")?)?,
+    );
+    Ok(())
+}
+
+/// Reads wrk's way to write times.
+fn milliseconds(text: &str) -> anyhow::Result<f64> {
+    for (unit, factor) in [("us", 0.001), ("ms", 1.0), ("s", 1000.0)] {
+        if let Some(number) = text.strip_suffix(unit) {
+            return Ok(number.parse::<f64>()? * factor);
+        }
+    }
+    anyhow::bail!("{text}: expected a time")
+}
+
+pub fn aims(section: &Section) -> Vec<Aim> {
+    let mut aims = Vec::new();
+    let mut aim = |what: &str, column: &str, figure: &str, better, aim: f64| {
+        if let Some(reached) = section.median(column, figure) {
+            aims.push(Aim { what: what.to_owned(), aim, reached, better });
+        }
+    };
+    aim("one resort: answers each second", ONE, "answers each second", Better::More, 100.0 * FORERUNNERS);
+    aim("one resort: 99 of 100 answered within, ms", ONE, "99 of 100 answered within", Better::Less, 100.0);
+    aim("one resort: connections that broke", ONE, "connections that broke", Better::Less, 0.0);
+    aim("distinct books: accepted each second", DISTINCT, ACCEPTED, Better::More, 2.0 * FORERUNNERS);
+    aim("distinct books: 99 of 100 answered within, ms", DISTINCT, "99 of 100 answered within", Better::Less, 1200.0);
+    aim("reads of one booking each second", "reads", "reads of one booking", Better::More, 5000.0);
+    aim("99 of 100 read within, ms", "reads", "99 of 100 read within", Better::Less, 20.0);
+    aims
+}
