@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+const TEMPORAL_FILE: &str = "temporal.db";
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
 const POSTGRES_RETRIES: u32 = 20;
 const POSTGRES_PAUSE: Duration = Duration::from_millis(500);
@@ -78,7 +79,11 @@ impl Part {
 pub struct Stack {
     /// Where everything is.
     pub addresses: Addresses,
+    /// What Temporal is told beside the usual, as `key=value` of its dynamic configuration, when it starts the next time.
+    pub temporal_told: Vec<String>,
     state: PathBuf,
+    /// Where our programs are.
+    programs: PathBuf,
     cluster: Cluster,
     /// Started in this order, ended in reverse.
     running: Vec<(Part, Program)>,
@@ -100,12 +105,24 @@ impl Stack {
         })?;
         temporal_cli()?;
         let cluster = Cluster::prepare(&state.join("postgres"), addresses.postgres)?;
-        let mut stack = Self { addresses, state: state.to_owned(), cluster, running: Vec::new() };
+        let mut stack = Self {
+            addresses,
+            temporal_told: Vec::new(),
+            state: state.to_owned(),
+            programs: programs()?,
+            cluster,
+            running: Vec::new(),
+        };
         for part in parts {
             tell(part.name());
             stack.run(*part).await?;
         }
         Ok(stack)
+    }
+
+    /// From now on, starts the programs of another folder.
+    pub fn use_programs(&mut self, folder: PathBuf) {
+        self.programs = folder;
     }
 
     /// Starts a part that does not run, and waits until it is ready.
@@ -183,9 +200,55 @@ impl Stack {
         }
     }
 
+    /// Ends Postgres or Temporal as a crash would, and takes away what it has on disk: it starts empty.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn lose(&mut self, part: Part) -> anyhow::Result<()> {
+        self.kill(part);
+        match part {
+            Part::Postgres => {
+                let folder = self.state.join("postgres");
+                std::fs::remove_dir_all(&folder)?;
+                self.cluster = Cluster::prepare(&folder, self.addresses.postgres)?;
+            }
+            Part::Temporal => {
+                for end in ["", "-wal", "-shm"] {
+                    let file = self.state.join(format!("{TEMPORAL_FILE}{end}"));
+                    if file.exists() {
+                        std::fs::remove_file(file)?;
+                    }
+                }
+            }
+            _ => bail!("{} has nothing on disk", part.name()),
+        }
+        Ok(())
+    }
+
+    /// Copies what Temporal has on disk, while it does not run, to a file, or from one.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn copy_temporal(&self, file: &Path, back: bool) -> anyhow::Result<()> {
+        let own = self.state.join(TEMPORAL_FILE);
+        if back {
+            std::fs::copy(file, own)?
+        } else {
+            std::fs::copy(own, file)?
+        };
+        Ok(())
+    }
+
     /// Lets a part hang: its first process is there, and does nothing.
     pub fn hang(&mut self, part: Part) {
         if let Some((_, program)) = self.running.iter_mut().find(|(running, _)| *running == part) {
+            program.hang();
+        }
+    }
+
+    /// The same, for the last that was started.
+    pub fn hang_last(&mut self, part: Part) {
+        if let Some((_, program)) = self.running.iter_mut().rev().find(|(running, _)| *running == part) {
             program.hang();
         }
     }
@@ -205,6 +268,14 @@ impl Stack {
         })
     }
 
+    /// What a part has logged so far.
+    ///
+    /// # Errors
+    /// When it has not been started.
+    pub fn log(&self, part: Part) -> std::io::Result<String> {
+        std::fs::read_to_string(self.state.join("logs").join(part.name()).with_extension("log"))
+    }
+
     /// Ends everything, last started first.
     pub fn end(&mut self) {
         while let Some((_, mut program)) = self.running.pop() {
@@ -219,7 +290,7 @@ impl Stack {
 
     fn command(&self, part: Part, at: &Addresses) -> anyhow::Result<Command> {
         let ours = |program: &str, arguments: &[&str]| -> anyhow::Result<Command> {
-            let mut command = Command::new(sibling(program)?);
+            let mut command = Command::new(found(&self.programs, program)?);
             command.args(arguments).envs(at.environment());
             Ok(command)
         };
@@ -239,14 +310,7 @@ impl Stack {
             Part::Catalog | Part::Payment | Part::Notification | Part::Fulfilment => {
                 ours("holdfast-worker", &[part.name()])
             }
-            Part::Orchestrator => {
-                let mut command = ours("holdfast", &["serve"])?;
-                if at.faults.is_some() {
-                    // Tests do not wait as long as people would.
-                    command.envs([("HOLDFAST_RECOVERY_SWEEP_SECONDS", "5"), ("HOLDFAST_RECOVERY_AGE_SECONDS", "2")]);
-                }
-                Ok(command)
-            }
+            Part::Orchestrator => ours("holdfast", &["serve"]),
         }
     }
 
@@ -256,14 +320,17 @@ impl Stack {
         command.args(["server", "start-dev", "--ip", "127.0.0.1", "--namespace", NAMESPACE, "--log-level", "error"]);
         command.args(["--port", &at.temporal.to_string(), "--ui-port", &at.temporal_ui.to_string()]);
         command.args(["--metrics-port", &at.temporal_metrics.to_string()]);
-        command.arg("--db-filename").arg(self.state.join("temporal.db"));
+        command.arg("--db-filename").arg(self.state.join(TEMPORAL_FILE));
         for attribute in ["BookingSystem", "BookingStage", "BookingItem", "BookingCustomer", "WaitingFor"] {
             command.args(["--search-attribute", &format!("{attribute}=Keyword")]);
         }
         // A write-ahead log without a sync for each write: several times the bookings per second.
         command.args(["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]);
         // By default every hop to a worker waits up to 50 ms for its turn.
-        command.args(["--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000"]);
+        let usual = ["history.transferProcessorMaxPollRPS=1000"];
+        for value in usual.into_iter().chain(self.temporal_told.iter().map(String::as_str)) {
+            command.args(["--dynamic-config-value", value]);
+        }
         Ok(command)
     }
 }
@@ -302,21 +369,45 @@ pub fn state_folder() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(home).join(".local/state/holdfast"))
 }
 
-/// A program of ours: it is built beside this one.
+/// Where our programs are: `HOLDFAST_PROGRAMS`, or beside this one.
+fn programs() -> anyhow::Result<PathBuf> {
+    std::env::var_os("HOLDFAST_PROGRAMS").map_or_else(beside, |folder| Ok(PathBuf::from(folder)))
+}
+
+/// The folder of what was built together with this program.
+fn beside() -> anyhow::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    // A test's own program is one folder further down.
+    let found = here.ancestors().skip(1).take(2).find(|folder| folder.join("holdfast").exists());
+    found.map(Path::to_owned).context("holdfast is not built: run `cargo build --workspace`")
+}
+
+fn found(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let path = folder.join(name);
+    if path.exists() { Ok(path) } else { bail!("{} is not built: run `cargo build --workspace`", path.display()) }
+}
+
+/// A program of ours.
 ///
 /// # Errors
 /// When it is not there.
-pub fn sibling(name: &str) -> anyhow::Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    // A test's own program is one folder further down.
-    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.exists());
-    found.with_context(|| format!("{name} is not built: run `cargo build --workspace`"))
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    found(&programs()?, name)
+}
+
+/// A program that `tools/setup` has put beside ours.
+///
+/// # Errors
+/// When it is not there.
+pub fn tool(name: &str) -> anyhow::Result<PathBuf> {
+    let path = beside()?.join("../tools/bin").join(name);
+    if path.exists() { Ok(path) } else { bail!("{} is not there: run `tools/setup test`", path.display()) }
 }
 
 fn temporal_cli() -> anyhow::Result<PathBuf> {
     let path = match std::env::var_os("HOLDFAST_TEMPORAL") {
         Some(path) => PathBuf::from(path),
-        None => sibling("holdfast-dev")?.with_file_name("../tools/temporal"),
+        None => beside()?.join("../tools/temporal"),
     };
     if path.exists() { Ok(path) } else { bail!("the Temporal server is not built: run `make tools`") }
 }
