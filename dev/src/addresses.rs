@@ -62,6 +62,16 @@ pub struct Addresses {
     pub also: BTreeMap<String, String>,
 }
 
+/// Tests do not wait as long as people would.
+const IN_TESTS: [(&str, &str); 2] = [("HOLDFAST_RECOVERY_SWEEP_SECONDS", "5"), ("HOLDFAST_RECOVERY_AGE_SECONDS", "2")];
+
+/// Settings, but for those that the environment has set.
+#[must_use]
+pub fn unless_asked_otherwise(usual: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let usual = usual.iter().filter(|(setting, _)| std::env::var_os(setting).is_none());
+    usual.map(|(setting, value)| ((*setting).to_owned(), (*value).to_owned())).collect()
+}
+
 impl Addresses {
     /// The usual ports, each of which a variable can move.
     ///
@@ -158,7 +168,7 @@ impl Addresses {
             temporal_ui: port()?,
             temporal_metrics: port()?,
             faults: Some(port()?),
-            also: BTreeMap::new(),
+            also: unless_asked_otherwise(&IN_TESTS),
         })
     }
 

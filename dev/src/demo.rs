@@ -1,7 +1,7 @@
 //! Demo: two rentals and one story of each other system, played against a running system through its HTTP entrance alone, and
 //! told as they go.
 
-use crate::{addresses::Addresses, stack::sibling};
+use crate::{addresses::Addresses, stack::program};
 use anyhow::{Context, bail, ensure};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -240,7 +240,7 @@ impl Teller {
 /// # Errors
 /// When the orchestrator is not built.
 pub fn token(addresses: &Addresses, subject: &str, role: &str) -> anyhow::Result<String> {
-    let mut command = Command::new(sibling("holdfast")?);
+    let mut command = Command::new(program("holdfast")?);
     command.args(["token", "--subject", subject, "--role", role]).envs(addresses.environment());
     let output = command.output().context("holdfast token")?;
     ensure!(output.status.success(), "holdfast token: {}", String::from_utf8_lossy(&output.stderr));

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use dev::{
-    addresses::Addresses,
+    addresses::{Addresses, unless_asked_otherwise},
     demo, simulator,
     stack::{Part, Stack, state_folder},
 };
@@ -157,9 +157,8 @@ const PATIENT: [(&str, &str); 5] = [
 
 async fn with_stack(command: &[String]) -> anyhow::Result<ExitCode> {
     let state = std::env::temp_dir().join(format!("holdfast-{}", std::process::id()));
-    let asked_otherwise = |name: &str| std::env::var_os(name).is_some();
-    let patient = PATIENT.iter().filter(|(name, _)| !asked_otherwise(name));
-    let addresses = patient.fold(Addresses::free()?, |addresses, (name, value)| addresses.with(name, value));
+    let mut addresses = Addresses::free()?;
+    addresses.also.extend(unless_asked_otherwise(&PATIENT));
     let mut stack = Stack::start(&state, addresses, Part::TOGETHER, |part| say(&format!("  starting: {part}"))).await?;
     let mut child = tokio::process::Command::new(&command[0])
         .args(&command[1..])

@@ -29,8 +29,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a program in a process group of its own, so that Ctrl-C reaches it in the order we choose.
-    pub(crate) fn start(name: &'static str, mut command: Command, logs: &Path, ending: Signal) -> anyhow::Result<Self> {
+    /// Starts a program in a process group of its own, so that Ctrl-C reaches it in the order we choose. Its output goes to
+    /// `<name>.log` in the folder, and it is asked to end with a signal.
+    ///
+    /// # Errors
+    /// When it cannot be started, or its log cannot be written.
+    pub fn start(name: &'static str, mut command: Command, logs: &Path, ending: Signal) -> anyhow::Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log);
         let file = file.with_context(|| format!("cannot write {}", log.display()))?;
@@ -46,12 +50,16 @@ impl Program {
     }
 
     /// What it has used so far, with the processes it started.
-    pub(crate) fn usage(&self) -> Usage {
+    #[must_use]
+    pub fn usage(&self) -> Usage {
         usage_of(self.child.id())
     }
 
     /// Waits until it is ready, by asking it.
-    pub(crate) async fn ready(&mut self, within: Duration, is_ready: impl AsyncFn() -> bool) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it ends, or takes longer.
+    pub async fn ready(&mut self, within: Duration, is_ready: impl AsyncFn() -> bool) -> anyhow::Result<()> {
         let until = Instant::now() + within;
         loop {
             if self.has_ended() {

@@ -1,7 +1,7 @@
 """A notification worker in Python: the same contract as the one in Rust, with a file instead of Postgres and a log line instead of
 a mail.
 
-It keeps docs/contracts/notification.send.json: one message for each booking and stage, however often and however late it is asked
+It keeps docs/contracts/notification.send.json and notification.told.json: one message for each booking and stage, however often and however late it is asked
 for. `holdfast conformance --queue notification` puts that to the test.
 """
 
@@ -41,6 +41,7 @@ class Notice:
     customer: str
     item: int
     item_name: str | None
+    was_told: bool
 
     @staticmethod
     def read(given: object) -> "Notice":
@@ -57,7 +58,8 @@ class Notice:
         item = given.get("item", 0)
         if not isinstance(item, int):
             raise ApplicationError("item: expected a number", type="malformed")
-        return Notice(booking, given["system"], given["stage"], given["customer"], item, given.get("item_name"))
+        return Notice(booking, given["system"], given["stage"], given["customer"], item, given.get("item_name"),
+                      given.get("was_told") is True)
 
 
 class Messages:
@@ -82,8 +84,18 @@ class Messages:
                 " on conflict (booking, stage) do nothing",
                 (notice.booking, notice.system, notice.stage, notice.customer, notice.item, text),
             )
-        if done.rowcount:
+        if done.rowcount and not notice.was_told:
             log.info("told the customer of %s that it is %s", notice.booking, notice.stage)
+
+    def told(self, bookings: list[str]) -> list[dict]:
+        """The stages that customers were told of, for a comparison with what sagas were answered."""
+        with self.lock:
+            rows = self.database.execute(
+                "select booking, json_group_array(stage) from messages where booking in (select value from json_each(?))"
+                " group by booking",
+                (json.dumps(bookings),),
+            ).fetchall()
+        return [{"booking": booking, "stages": json.loads(stages)} for booking, stages in rows]
 
     def of(self, system: str, booking: str | None, customer: str | None, after: int, limit: int) -> list[dict]:
         """Messages as the gateway reads them, oldest first."""
@@ -105,6 +117,16 @@ def activity_of(messages: Messages):
         messages.send(Notice.read(given))
 
     return send
+
+
+def told_of(messages: Messages):
+    """The activity that `holdfast reconcile` calls."""
+
+    @activity.defn(name="notification.told")
+    async def told(bookings: list[str]) -> list[dict]:
+        return messages.told(bookings)
+
+    return told
 
 
 def http_side(messages: Messages, address: str, secret: str) -> ThreadingHTTPServer:
@@ -152,7 +174,7 @@ async def run(messages: Messages, send) -> None:
     stop = asyncio.Event()
     for asked in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(asked, stop.set)
-    worker = Worker(client, task_queue=QUEUE, activities=[send], graceful_shutdown_timeout=GRACE)
+    worker = Worker(client, task_queue=QUEUE, activities=[send, told_of(messages)], graceful_shutdown_timeout=GRACE)
     async with worker:
         log.info("working on the queue %s", QUEUE)
         await stop.wait()

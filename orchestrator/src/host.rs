@@ -2,11 +2,13 @@
 
 use crate::{
     board::{self, Board},
+    near,
     recovery::{self, Recovery},
+    worker,
 };
 use process::{admin::Readiness, temporal::Temporal};
 use std::{num::NonZeroUsize, time::Duration};
-use temporalio_common::search_attributes::SearchAttributes;
+use temporalio_common::{data_converters::DataConverter, search_attributes::SearchAttributes};
 use temporalio_sdk::{
     Worker, WorkerOptions,
     runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
@@ -125,12 +127,13 @@ pub(crate) fn found_by(opening: &Opening) -> SearchAttributes {
     ])
 }
 
-/// Replays histories on the sagas as they are today.
+/// Replays histories on the sagas as they are today, with payloads as they are converted here.
 ///
 /// # Errors
 /// When the replayer cannot be made.
-pub fn replayer() -> anyhow::Result<WorkflowReplayer> {
+pub fn replayer(converter: DataConverter) -> anyhow::Result<WorkflowReplayer> {
     let sagas = WorkflowReplayerOptions::new()
+        .data_converter(converter)
         .register_workflow::<Rental>()?
         .register_workflow::<Resort>()?
         .register_workflow::<Cinema>()?
@@ -154,6 +157,7 @@ pub fn workflow_tasks_usual() -> NonZeroUsize {
 pub async fn run(
     temporal: &Temporal,
     board: Board,
+    workers: &worker::Settings,
     limits: &Limits,
     workflow_tasks_max: NonZeroUsize,
     readiness: Readiness,
@@ -175,6 +179,7 @@ pub async fn run(
         .register_workflow::<Parcel>()?
         .register_workflow::<Sweep>()?
         .register_activities(board::Activities::new(board.clone()))
+        .register_activities(near::Activities::new(workers)?)
         .register_activities(recovery::Activities {
             recovery: Recovery::new(temporal.client.clone(), board, limits.clone()),
         })

@@ -1,22 +1,26 @@
 //! The orchestrator: the only entrance (gateway), the sagas' host, and the keeper of the board.
 
 pub mod board;
+mod calls;
 pub mod cli;
 pub mod conformance;
 pub mod gateway;
 pub mod host;
 pub mod levels;
 pub mod metrics;
+mod near;
+pub mod reconcile;
 pub mod recovery;
 pub mod upgrade;
 pub mod webhooks;
+pub mod worker;
 
 use anyhow::Context;
 use board::Board;
 use gateway::Gateway;
 use process::{
     admin::{self, Readiness},
-    temporal,
+    temporal, traces,
 };
 use secrecy::SecretString;
 use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
@@ -61,11 +65,13 @@ impl Settings {
 /// # Errors
 /// When a part cannot start, or Temporal refuses us for good.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let traces = traces::start("holdfast-orchestrator")?;
     Board::migrate(&settings.database).await.context("the board")?;
     let board = Board::open(&settings.database, stop.clone())?;
-    let temporal = temporal::connect(&settings.temporal).await?;
+    let temporal = temporal::connect(&settings.temporal, &traces).await?;
     let gateway = Arc::new(Gateway::new(&settings.gateway, temporal.client.clone(), board.clone(), stop.clone())?);
     webhooks::start(&board, &stop)?;
+    board.start_forgetting(stop.clone())?;
     tokio::spawn(levels::measure(board.clone(), stop.clone()));
     recovery::schedule(&temporal.client, settings.recovery).await?;
     let listener = admin::bind(settings.gateway.http).await?;
@@ -81,6 +87,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
             let ran = host::run(
                 &temporal,
                 board,
+                &settings.gateway.workers,
                 &settings.gateway.limits,
                 settings.workflow_tasks_max,
                 readiness,

@@ -1,5 +1,6 @@
-//! `holdfast serve | migrate | token | conformance | check-upgrade`, and the command line: `book | decide | return | cancel | show | watch | explain | stuck`.
+//! `holdfast serve | migrate | token | conformance | check-upgrade | reconcile | forget`, and the command line: `book | decide | return | cancel | show | watch | explain | stuck`.
 
+use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
 use orchestrator::{
     Settings,
@@ -7,16 +8,21 @@ use orchestrator::{
     cli::{
         Api,
         bookings::{self, Bookings},
+        forget,
         stuck::{self, Stuck},
     },
     conformance::{self, Queue},
     gateway::auth::{self, Auth, Caller, Role},
+    reconcile::{self, Compared, Wanted},
     serve,
     upgrade::{self, Checked},
 };
 use process::{logs, settings, shutdown};
 use std::{process::ExitCode, time::Duration};
 use workflows::booking::{Item, Subject};
+
+/// A day, and an hour for a job that starts late.
+const USUALLY_SINCE: Duration = Duration::from_hours(25);
 
 /// The booking orchestrator. Settings come from the environment: see .env.example.
 #[derive(Parser)]
@@ -55,6 +61,20 @@ enum Command {
         #[arg(long, default_value_t = 10_000)]
         limit: usize,
     },
+    /// Compares the board, the workers' tables, the sagas and the provider's books, and names what does not agree; fails when
+    /// something is left: for cron. After a restore, run it with --alone and --mend before the gateway is started.
+    Reconcile {
+        /// Sets right what it finds: nothing is asked of a provider but what became of a key, or a refund that was answered.
+        #[arg(long)]
+        mend: bool,
+        /// No orchestrator runs: the sagas are hosted here meanwhile. After a restore.
+        #[arg(long)]
+        alone: bool,
+        /// Of the bookings that have ended, those that ended after this, such as 2027-07-23T12:00:00Z: the time of the backup.
+        /// Usually those of the last 25 hours.
+        #[arg(long)]
+        since: Option<DateTime<Utc>>,
+    },
     /// Makes the calls of a bad day to the workers of a task queue, and prints what they got wrong. What they do is real.
     Conformance {
         /// Which workers.
@@ -63,6 +83,12 @@ enum Command {
         /// For the catalog: what may be held meanwhile, and has one unit, such as ebook/1.
         #[arg(long, value_parser = item)]
         item: Option<Item>,
+    },
+    /// Forgets a customer, none of whose bookings is open, as `HOLDFAST_TOKEN`: in every table, and in Temporal. The money trail
+    /// stays.
+    Forget {
+        /// Who.
+        customer: Subject,
     },
     /// What needs an operator, and what to do about it, as `HOLDFAST_TOKEN`.
     #[command(subcommand)]
@@ -98,9 +124,21 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             anyhow::ensure!(diverge == 0, "this build cannot replace the one that runs");
             Ok(())
         }
+        Command::Reconcile { mend, alone, since } => {
+            let since = since.unwrap_or_else(|| Utc::now() - USUALLY_SINCE);
+            let Compared { bookings, charges, differences, left } =
+                reconcile::reconcile(Wanted { since, mend, alone }, say).await?;
+            say(&format!("{bookings} bookings and {charges} charges compared, {differences} differences, {left} left"));
+            anyhow::ensure!(left == 0, "something does not agree");
+            Ok(())
+        }
         Command::Conformance { queue, item } => {
             let wrong = conformance::run(queue, item, say).await?;
             anyhow::ensure!(wrong == 0, "{wrong} promises are not kept");
+            Ok(())
+        }
+        Command::Forget { customer } => {
+            say(&forget::forget(&Api::read(arguments.direct).await?, &customer).await?);
             Ok(())
         }
         Command::Stuck(wanted) => {

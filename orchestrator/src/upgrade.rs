@@ -8,8 +8,8 @@ use process::temporal;
 use serde_json::Value;
 use std::{error::Error as _, pin::pin};
 use temporalio_client::{
-    UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowHistory, WorkflowHistoryError, WorkflowListOptions,
-    errors::WorkflowInteractionError,
+    NamespacedClient, UntypedWorkflow, WorkflowFetchHistoryOptions, WorkflowHistory, WorkflowHistoryError,
+    WorkflowListOptions, errors::WorkflowInteractionError,
 };
 use temporalio_sdk::workflow_replayer::WorkflowReplayer;
 
@@ -31,7 +31,7 @@ pub struct Checked {
 /// # Errors
 /// When Temporal does not answer.
 pub async fn check(limit: usize, say: impl Fn(&str)) -> anyhow::Result<Checked> {
-    let temporal = temporal::connect(&temporal::Settings::read()?).await?;
+    let temporal = temporal::connect(&temporal::Settings::read()?, &process::traces::Traces::default()).await?;
     let kinds: Vec<_> = host::SAGAS.iter().map(|kind| format!("'{}'", kind.workflow)).collect();
     let query = format!("WorkflowType in ({}) and ExecutionStatus = 'Running'", kinds.join(", "));
     let open = WorkflowListOptions::builder().limit(limit).build();
@@ -46,7 +46,7 @@ pub async fn check(limit: usize, say: impl Fn(&str)) -> anyhow::Result<Checked> 
             Err(error) => return Err(error).with_context(|| format!("the history of {}", run.id())),
         };
         checked.replayed += 1;
-        if let Err(what) = replay(host::replayer()?, &history).await {
+        if let Err(what) = replay(host::replayer(temporal.client.data_converter().clone())?, &history).await {
             checked.diverge += 1;
             say(&format!("{} ({}): {what}", run.id(), run.workflow_type()));
         }

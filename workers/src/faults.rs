@@ -177,6 +177,63 @@ impl Faults {
     }
 }
 
+/// `<system>/<booking>`
+fn booking_of(workflow: Option<&str>) -> Option<BookingId> {
+    workflow?.rsplit('/').next()?.parse().ok()
+}
+
+/// What comes of a call over the short road.
+#[derive(Debug)]
+pub(crate) enum Met {
+    Answer(Value),
+    Error,
+    Silence,
+}
+
+impl Faults {
+    /// Does some work for a booking on the short road, unless something is to go wrong with it.
+    pub(crate) async fn meet(
+        &self,
+        activity: &str,
+        workflow: Option<&str>,
+        work: impl Future<Output = Option<Value>>,
+    ) -> Met {
+        let work = async { work.await.map_or(Met::Error, Met::Answer) };
+        let booking = booking_of(workflow);
+        let Some((booking, kind)) = booking.and_then(|booking| Some((booking, self.begin(booking, activity)?))) else {
+            return work.await;
+        };
+        let met = match kind {
+            Kind::Answer(answer) => Met::Answer(answer),
+            Kind::FailBefore => Met::Error,
+            Kind::FailAfter => {
+                work.await;
+                Met::Error
+            }
+            Kind::GoneBefore => Met::Silence,
+            Kind::GoneAfter => {
+                work.await;
+                Met::Silence
+            }
+            Kind::HoldBefore => {
+                self.lifted(booking).await;
+                work.await
+            }
+            Kind::HoldAfter => {
+                let met = work.await;
+                self.lifted(booking).await;
+                met
+            }
+            Kind::UntilRepeated => {
+                self.repeated(booking, activity).await;
+                work.await
+            }
+        };
+        self.end(booking);
+        met
+    }
+}
+
 impl ActivityInboundInterceptor for Faults {
     fn execute_activity<'a>(
         &'a self,
@@ -185,8 +242,7 @@ impl ActivityInboundInterceptor for Faults {
     ) -> ExecuteActivityOutput<'a> {
         let info = input.activity_info();
         let activity = info.activity_type.clone();
-        // `<system>/<booking>`
-        let booking = info.workflow_id.as_deref().and_then(|id| id.rsplit('/').next()).and_then(|id| id.parse().ok());
+        let booking = booking_of(info.workflow_id.as_deref());
         let Some((booking, kind)) = booking.and_then(|booking| Some((booking, self.begin(booking, &activity)?))) else {
             return next.run(input);
         };

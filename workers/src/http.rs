@@ -1,10 +1,13 @@
 //! The HTTP sides of workers, for the gateway alone: it shows the service secret.
 
 use crate::store;
+use deadpool_postgres::Pool;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
+use tokio_postgres::types::ToSql;
 use tokio_util::sync::CancellationToken;
 use warp::{
     Filter, Rejection, Reply,
@@ -74,4 +77,45 @@ pub(crate) fn answer<T: Serialize>(status: StatusCode, outcome: Result<T, store:
             StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
     }
+}
+
+/// How a worker forgets a customer: what is counted, and a statement with who it was ($1) and who stands there afterwards ($2, where
+/// something has to).
+pub(crate) type Forgets = &'static [(&'static str, &'static str)];
+
+#[derive(Deserialize)]
+struct ForgetAs {
+    #[serde(rename = "as")]
+    nobody: String,
+}
+
+/// `DELETE /customers/{customer}?as=`: nothing says any more whose it was. All of it, or nothing. Answers how much there was.
+pub(crate) fn forget(
+    pool: Pool,
+    forgets: Forgets,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+    warp::path!("customers" / String).and(warp::delete()).and(warp::query()).then(
+        move |customer: String, ForgetAs { nobody }: ForgetAs| {
+            let pool = pool.clone();
+            async move { answer(StatusCode::OK, forgotten(&pool, forgets, &customer, &nobody).await) }
+        },
+    )
+}
+
+async fn forgotten(
+    pool: &Pool,
+    forgets: Forgets,
+    customer: &str,
+    nobody: &str,
+) -> Result<BTreeMap<&'static str, u64>, store::Error> {
+    let mut client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    let mut counts = BTreeMap::new();
+    for (what, statement) in forgets {
+        let statement = transaction.prepare(statement).await?;
+        let all: [&(dyn ToSql + Sync); 2] = [&customer, &nobody];
+        counts.insert(*what, transaction.execute(&statement, &all[..statement.params().len()]).await?);
+    }
+    transaction.commit().await?;
+    Ok(counts)
 }

@@ -11,6 +11,7 @@ mod http;
 pub mod metrics;
 pub mod notification;
 pub mod payment;
+mod road;
 pub mod store;
 
 use faults::Faults;
@@ -18,8 +19,11 @@ use process::{
     admin::{self, Readiness},
     temporal::Temporal,
 };
-use std::{net::SocketAddr, time::Duration};
-use temporalio_sdk::{Worker, WorkerOptions};
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+use temporalio_sdk::{
+    Worker, WorkerOptions,
+    runtime::worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long activities may finish after SIGTERM.
@@ -31,6 +35,8 @@ pub struct Setup {
     pub temporal: Temporal,
     /// What is to go wrong, in a test.
     pub faults: Option<Faults>,
+    /// `HOLDFAST_ACTIVITIES_MAX`: how many activities each worker does at a time.
+    pub activities_max: NonZeroUsize,
     /// Cancelled when the process is to end.
     pub stop: CancellationToken,
 }
@@ -40,6 +46,13 @@ async fn host(setup: &Setup, mut options: WorkerOptions, admin: SocketAddr) -> a
     if let Some(faults) = &setup.faults {
         options.activity_inbound_interceptor(faults.clone());
     }
+    let fixed = FixedSizeSlotSupplier::new;
+    let slots = TunerHolder::builder()
+        .activity_task_slot_supplier(fixed(setup.activities_max.get()))
+        .workflow_task_slot_supplier(fixed(1))
+        .local_activity_task_slot_supplier(fixed(1))
+        .nexus_task_slot_supplier(fixed(1));
+    options.tuner = slots.build().into();
     let mut worker = Worker::new(&setup.temporal.runtime, setup.temporal.client.clone(), options)?;
     let shutdown = worker.shutdown_handle();
     let readiness = Readiness::default();

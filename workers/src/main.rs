@@ -2,9 +2,16 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use process::{logs, settings::optional, shutdown, temporal};
-use std::{net::SocketAddr, process::ExitCode};
+use process::{
+    logs,
+    settings::{optional, or},
+    shutdown, temporal, traces,
+};
+use std::{net::SocketAddr, num::NonZeroUsize, process::ExitCode};
 use workers::{Setup, catalog, faults::Faults, notification, payment};
+
+/// Unless configured otherwise.
+const ACTIVITIES_MAX: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
 
 /// Runs one of Holdfast's workers, or all of them in one process. Settings come from the environment: see .env.example.
 #[derive(Parser)]
@@ -37,6 +44,18 @@ async fn main() -> ExitCode {
     logs::ended(Box::pin(run(Arguments::parse())).await)
 }
 
+/// What a process is called in traces.
+const fn service(worker: Which) -> &'static str {
+    match worker {
+        Which::Catalog => "holdfast-catalog",
+        Which::Payment => "holdfast-payment",
+        Which::Notification => "holdfast-notification",
+        #[cfg(feature = "fulfilment")]
+        Which::Fulfilment => "holdfast-fulfilment",
+        Which::All => "holdfast-workers",
+    }
+}
+
 async fn run(Arguments { migrate, worker: wanted }: Arguments) -> anyhow::Result<()> {
     logs::start();
     let runs = |worker: Which| wanted == Which::All || wanted == worker;
@@ -65,7 +84,14 @@ async fn run(Arguments { migrate, worker: wanted }: Arguments) -> anyhow::Result
     let stop = shutdown::token()?;
     let faults_at: Option<SocketAddr> = optional("HOLDFAST_FAULTS", "address:port on loopback, for tests")?;
     let faults = faults_at.map(|_| Faults::default());
-    let setup = Setup { temporal: temporal::connect(&temporal::Settings::read()?).await?, faults, stop };
+    let traces = traces::start(service(wanted))?;
+    let activities_max = or("HOLDFAST_ACTIVITIES_MAX", "a number from 1", ACTIVITIES_MAX)?;
+    let setup = Setup {
+        activities_max,
+        temporal: temporal::connect(&temporal::Settings::read()?, &traces).await?,
+        faults,
+        stop,
+    };
     // A worker's future is bound to this task: the SDK runs each on the task that started it.
     tokio::try_join!(
         async {

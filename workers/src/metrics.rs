@@ -1,7 +1,7 @@
 //! What the workers count. Each answers a question; `grafana/README.md` says which panel asks it.
 
 use process::metrics::{QUICK, counter, gauge, seconds};
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 use std::sync::LazyLock;
 
 /// How fast, and how clearly, does the payment provider answer?
@@ -30,6 +30,12 @@ pub static CHARGES: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 pub static DIFFERENCE: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     let help = "What open charges and their postings differ by, in minor units. Anything but 0 is a mistake.";
     gauge("holdfast_ledger_difference_minor", help, &["currency"])
+});
+
+/// Does the provider have money that we do not know of?
+pub static DISAGREEMENTS: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Times the provider turned out to have money that our books say it has not, such as after a refund that failed later.";
+    counter("holdfast_provider_disagreements_total", help, &[]).with_label_values::<&str>(&[])
 });
 
 /// How many messages were sent, and how many not?

@@ -5,7 +5,10 @@ use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 use workflows::{
     booking::{BookingId, Item},
-    contracts::recovery::{Claim, Claims, OpenAfter},
+    contracts::{
+        Stand, Standing,
+        recovery::{Claim, Claims, OpenAfter},
+    },
     money::Money,
 };
 
@@ -71,6 +74,27 @@ pub async fn open_page(
         item: item(row),
     };
     Ok(Claims { claims: rows.iter().map(claim).collect() })
+}
+
+/// Reads how far something is for some bookings. `select` takes them, and gives booking and standing, in a word.
+///
+/// # Errors
+/// [`Error`] when the database does not answer.
+pub async fn stands(pool: &Pool, select: &str, of: &[BookingId]) -> Result<Vec<Stand>, Error> {
+    let of: Vec<Uuid> = of.iter().map(|booking| booking.0).collect();
+    let client = pool.get().await?;
+    let select = client.prepare_cached(select).await?;
+    let stand = |row: &Row| {
+        let standing = match row.get("standing") {
+            "nothing" => Standing::Nothing,
+            "done" => Standing::Done,
+            "firm" => Standing::Firm,
+            "back" => Standing::Back,
+            _ => return Err(Error::Corrupt("standing")),
+        };
+        Ok(Stand { booking: BookingId(row.get("booking")), standing })
+    };
+    client.query(&select, &[&of]).await?.iter().map(stand).collect()
 }
 
 /// Reads an amount from its two columns.

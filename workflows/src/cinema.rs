@@ -11,7 +11,7 @@
 //! A request is *accepted* when the seat is held. The manager says that it was watched; a month after the reservation it
 //! counts as watched all the same.
 //!
-//! The way from request to watched costs Temporal 22 events, beside those of workflow tasks and of deadlines.
+//! The way from request to watched costs Temporal 25 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,

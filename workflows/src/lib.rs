@@ -8,8 +8,8 @@
 //! [`contracts`] (what it asks for).
 
 pub mod booking;
+pub mod calls;
 pub mod cinema;
-pub mod conformance;
 pub mod contracts;
 pub mod matching;
 pub mod money;

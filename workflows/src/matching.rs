@@ -10,7 +10,7 @@
 //! Nothing is held: the request itself is what can be taken once, and the saga says by whom. A request is *accepted* when
 //! it has begun. A month after the assignment the visit counts as made.
 //!
-//! The way from request to visited costs Temporal 20 events, beside those of workflow tasks and of deadlines.
+//! The way from request to visited costs Temporal 26 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,

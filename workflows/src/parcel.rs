@@ -10,7 +10,7 @@
 //! A request is *accepted* when it has begun. Loyalty points are nobody's business here: whoever gives them follows the
 //! feed of bookings.
 //!
-//! The way from request to delivered costs Temporal 20 events, beside those of workflow tasks and of deadlines.
+//! The way from request to delivered costs Temporal 26 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,

@@ -10,7 +10,8 @@
 //!
 //! A request is *accepted* when the book is held.
 //!
-//! The way from request to return costs Temporal 36 events, and at most 12 workflow tasks of three events each.
+//! The way from request to return costs Temporal 30 events and at most 6 workflow tasks of three events each; on the long road to the
+//! workers alone 42 and 14.
 
 #![expect(
     missing_docs,

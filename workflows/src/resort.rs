@@ -15,7 +15,7 @@
 //! A request is *accepted* when it is held, which is when it is confirmed. On the way back the voucher is disabled first,
 //! then the money goes back, then the days become free: whoever has a good voucher has also paid.
 //!
-//! The way from request to stayed costs Temporal 42 events, beside those of workflow tasks and of deadlines.
+//! The way from request to stayed costs Temporal 51 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,

@@ -11,7 +11,7 @@
 //!
 //! A request is *accepted* when it has begun. Nothing is paid here.
 //!
-//! The way from request to served costs Temporal 30 events, beside those of workflow tasks and of deadlines.
+//! The way from request to served costs Temporal 36 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,

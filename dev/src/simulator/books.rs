@@ -59,6 +59,16 @@ pub(super) struct Order {
     pub currency: String,
 }
 
+/// Which charges are to be listed.
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    since_ms: u64,
+    #[serde(default)]
+    skip: usize,
+    limit: Option<usize>,
+}
+
 pub(super) struct Books {
     open: Mutex<Open>,
     key_memory: Duration,
@@ -87,8 +97,10 @@ impl Books {
         Ok(Self { open: Mutex::new(open), key_memory })
     }
 
-    pub(super) fn all(&self) -> Vec<Charge> {
-        self.lock().charges.clone()
+    pub(super) fn listed(&self, wanted: &Wanted) -> Vec<Charge> {
+        let open = self.lock();
+        let young = open.charges.iter().filter(|charge| charge.at_ms >= wanted.since_ms);
+        young.skip(wanted.skip).take(wanted.limit.unwrap_or(usize::MAX)).cloned().collect()
     }
 
     pub(super) fn meet(&self, key: &str, customer: &str) {

@@ -8,7 +8,7 @@
 //! | `POST /charges/{key}/cancel` | refuses the key from now on, unless it was charged already: then says so |
 //! | `POST /charges/{key}/refund` | gives it back, once; 409 when it will not |
 //! | `POST /books/{key}/refund` | gives it back by hand, as somebody at the provider's own console would |
-//! | `GET /books` | every charge there ever was |
+//! | `GET /books?since_ms=&skip=&limit=` | every charge there ever was, oldest first, or some of them |
 //! | `PUT /faults`, `GET` and `DELETE /faults/{customer}` | misbehaves on purpose, see [`faults::Fault`] |
 //!
 //! Like a real provider it remembers idempotency keys for a day only: after that, the same key is a new charge.
@@ -17,7 +17,7 @@
 pub mod books;
 pub mod faults;
 
-use books::{Books, Charge, Order, Status};
+use books::{Books, Charge, Order, Status, Wanted};
 use faults::{Before, Faults, Operation};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -98,10 +98,10 @@ fn routes(simulator: Arc<Simulator>) -> impl Filter<Extract = (Response,), Error
     let find = warp::path!("charges" / String).and(warp::get()).and(with.clone()).then(find);
     let cancel = warp::path!("charges" / String / "cancel").and(warp::post()).and(with.clone()).then(cancel);
     let refund = warp::path!("charges" / String / "refund").and(warp::post()).and(with.clone()).then(refund);
-    let books = warp::path!("books")
-        .and(warp::get())
-        .and(with.clone())
-        .map(|simulator: Arc<Simulator>| reply::json(&simulator.books.all()).into_response());
+    let books =
+        warp::path!("books").and(warp::get()).and(warp::query()).and(with.clone()).map(
+            |wanted: Wanted, simulator: Arc<Simulator>| reply::json(&simulator.books.listed(&wanted)).into_response(),
+        );
     let by_hand = warp::path!("books" / String / "refund").and(warp::post()).and(with.clone()).map(
         |key: String, simulator: Arc<Simulator>| match simulator.books.refund(&key) {
             Some(charge) => answer(StatusCode::OK, &charge),

@@ -45,6 +45,9 @@ impl Activities {
 impl Activities {
     #[activity(definition = Publish)]
     async fn publish(self: Arc<Self>, context: ActivityContext, rows: Rows) -> Result<Option<i32>, ActivityError> {
+        if self.board.is_frozen() {
+            return Err(anyhow::anyhow!("the board is being compared with the sagas").into());
+        }
         if context.info().is_local {
             return self.publish_near(&rows).await;
         }

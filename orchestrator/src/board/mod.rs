@@ -5,6 +5,7 @@
 
 mod activities;
 mod feed;
+mod forget;
 mod receivers;
 mod rows;
 
@@ -14,16 +15,24 @@ pub(crate) use rows::details;
 pub use rows::{Change, FeedPlace, Filter, Inbox, Intervention, Interventions, Level, Page, Place, Waiting};
 
 use crate::metrics::BOARD_LAG;
+use anyhow::Context;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
 use secrecy::SecretString;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use workflows::{
-    booking::{BookingId, Period, Row},
+    booking::{BookingId, Period, Row, Subject},
     contracts::{
         board::Rows,
         recovery::{Claims, OpenAfter},
@@ -63,15 +72,23 @@ pub enum Error {
 pub struct Board {
     pool: Pool,
     feed: Arc<Feed>,
+    /// Sagas may not publish for now.
+    frozen: Arc<AtomicBool>,
 }
 
 impl Board {
-    /// Brings the schema up to date.
+    /// Brings the schema up to date, and the feed into the order of this database's transactions.
     ///
     /// # Errors
     /// When the database stays away, or a migration fails.
     pub async fn migrate(url: &SecretString) -> anyhow::Result<()> {
-        process::postgres::migrate(url, &embedded::migrations::runner()).await
+        process::postgres::migrate(url, &embedded::migrations::runner()).await?;
+        if rows::begin_feed_again(&process::postgres::pool(url)?).await.context("the feed")? {
+            tracing::warn!(
+                "the feed was written in another database: it goes on in this one, and its last changes are told again"
+            );
+        }
+        Ok(())
     }
 
     /// Opens the board, and listens for what other replicas publish until told to stop.
@@ -81,7 +98,28 @@ impl Board {
     pub fn open(url: &SecretString, stop: CancellationToken) -> anyhow::Result<Self> {
         let feed = Arc::new(Feed::default());
         tokio::spawn(feed::listen(feed.clone(), url.clone(), stop));
-        Ok(Self { pool: process::postgres::pool(url)?, feed })
+        Ok(Self { pool: process::postgres::pool(url)?, feed, frozen: Arc::default() })
+    }
+
+    /// Forgets bookings that ended more than `HOLDFAST_BOARD_KEEP_DAYS` days ago, where that is set, until told to stop.
+    ///
+    /// # Errors
+    /// [`process::settings::Error`] when it is no number from 1.
+    pub fn start_forgetting(&self, stop: CancellationToken) -> Result<(), process::settings::Error> {
+        if let Some(keep) = forget::keep()? {
+            tokio::spawn(forget::sweep(self.pool.clone(), keep, stop));
+        }
+        Ok(())
+    }
+
+    /// From now on, what sagas publish in this process has to wait, or no longer. A saga that was restored from a backup does not
+    /// know yet that it is behind.
+    pub fn freeze(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::Relaxed);
+    }
+
+    fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed)
     }
 
     /// Writes what a booking has not seen acknowledged, and wakes whoever waits for it. Gives back the version the board has
@@ -264,6 +302,31 @@ impl Board {
     /// [`Error`] when the board does not answer.
     pub async fn newest_place(&self) -> Result<FeedPlace, Error> {
         within(rows::newest_place(&self.pool)).await
+    }
+
+    /// How many bookings of a customer have not ended.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn open_of(&self, customer: &Subject) -> Result<i64, Error> {
+        within(forget::open_of(&self.pool, customer)).await
+    }
+
+    /// Bookings of a customer that have ended, the oldest first: their systems and ids.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn ended_of(&self, customer: &Subject, limit: i64) -> Result<Vec<(String, BookingId)>, Error> {
+        within(forget::ended_of(&self.pool, customer, limit)).await
+    }
+
+    /// Forgets whose some bookings were, with all that they say of them, and puts nobody in their place. Gives back how many
+    /// there were.
+    ///
+    /// # Errors
+    /// [`Error`] when the board does not answer.
+    pub async fn forget_owner(&self, bookings: &[BookingId], nobody: &str) -> Result<u64, Error> {
+        forget::owner(&self.pool, bookings, nobody).await
     }
 
     /// Who is told of changes by a signed call.

@@ -24,6 +24,12 @@ use workflows::{
 };
 
 const CHANGES_MAX: i64 = 100;
+/// The transaction of everything that was written in another database: no transaction of ours has this number. Whoever follows the
+/// feed knows it (`workers/src/fulfilment/points.rs`).
+const BEFORE_HERE: i64 = 1;
+/// In one transaction changes are in the order of their numbers, and not in that in which they were committed: so many are told
+/// again, that none is left out.
+const TOLD_AGAIN: i64 = 1_000;
 /// How much of what is open is listed at once.
 const OPEN_PAGE: i64 = 500;
 
@@ -322,6 +328,7 @@ pub(super) async fn publish(pool: &Pool, news: &Rows) -> Result<Option<i32>, Err
 fn count(new: &tokio_postgres::Row) {
     let (system, stage): (&str, &str) = (new.get("system"), new.get("stage"));
     STAGES.with_label_values(&[system, stage]).inc();
+    tracing::info!(system, stage, "a booking reached a stage");
     if let Some(ending) = new.get::<_, Option<&str>>("ending") {
         let reason = new.get::<_, Option<&str>>("reason").unwrap_or_default();
         ENDINGS.with_label_values(&[system, ending, reason]).inc();
@@ -539,7 +546,8 @@ pub(super) async fn changes(
     let client = pool.get().await?;
     let select = client
         .prepare_cached(&format!(
-            "select {CHANGE} from history where (written_by, seq) > ($1::bigint::text::xid8, $2) \
+            "select {CHANGE} from history where (written_by, seq) > (case when $1::bigint >= \
+             pg_snapshot_xmax(pg_current_snapshot())::text::bigint then {BEFORE_HERE} else $1 end::text::xid8, $2) \
              and ($3::text is null or customer = $3) and ($4::text is null or system = $4) \
              and written_by < pg_snapshot_xmin(pg_current_snapshot()) order by written_by, seq limit $5"
         ))
@@ -684,6 +692,21 @@ pub(super) async fn levels(
         at_risk_minor: row.get("at_risk"),
     };
     Ok(rows.iter().map(level).collect())
+}
+
+/// The places of a feed are transactions of the database it was written in. Restored from a dump into another one, whose
+/// transactions have not come that far, what is new would come before what is old. Then everything that was written elsewhere
+/// becomes one transaction, before the first of this database. Gives back whether that was done.
+pub(super) async fn begin_feed_again(pool: &Pool) -> Result<bool, Error> {
+    let client = pool.get().await?;
+    let again = format!(
+        "with elsewhere as (select exists (select from history where written_by >= \
+             pg_snapshot_xmax(pg_current_snapshot())) as is_so), \
+         told as (update receivers set tx = {BEFORE_HERE}, seq = greatest(seq - {TOLD_AGAIN}, 0) from elsewhere where is_so), \
+         moved as (update history set written_by = '{BEFORE_HERE}' from elsewhere where is_so) \
+         select is_so from elsewhere"
+    );
+    Ok(client.query_one(&again, &[]).await?.get(0))
 }
 
 /// What comes after it was written by transactions that have not ended yet.

@@ -5,6 +5,7 @@
 //! they may do anywhere.
 
 pub mod bookings;
+pub mod forget;
 pub mod stuck;
 
 use crate::{board::Board, gateway::Gateway};
@@ -93,7 +94,7 @@ impl Api {
             let settings = crate::gateway::Settings::read()?;
             let stop = CancellationToken::new();
             let board = Board::open(&database("HOLDFAST_BOARD_DATABASE_URL")?, stop.clone())?;
-            let temporal = temporal::connect(&temporal::Settings::read()?).await?;
+            let temporal = temporal::connect(&temporal::Settings::read()?, &process::traces::Traces::default()).await?;
             Way::Direct(Arc::new(Gateway::new(&settings, temporal.client, board, stop)?))
         } else {
             let client = Client::builder().connect_timeout(CONNECT_MAX).build()?;

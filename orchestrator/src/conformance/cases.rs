@@ -20,14 +20,18 @@ macro_rules! case {
 }
 
 const SEND: &str = "notification.send";
+const TOLD: &str = "notification.told";
 const HOLD: &str = "catalog.hold";
 const RELEASE: &str = "catalog.release";
 const CONFIRM: &str = "catalog.confirm";
+const HELD: &str = "catalog.stands";
 const CHARGE: &str = "payment.charge";
 const REFUND: &str = "payment.refund";
+const CHARGED: &str = "payment.stands";
 
 const REPEATS: &str = "A repeat gives the first answer and does nothing twice.";
 const EARLY: &str = "An undo that comes before its step closes the key: the step is then refused.";
+const KNOWN: &str = "What was answered is known, and can be told again where the tables have lost it.";
 const TOLERANT: &str = "Unknown fields are ignored, missing optional ones are fine.";
 const SENSE: &str = "Input that makes no sense is an error, never an answer; and the worker goes on.";
 
@@ -83,6 +87,19 @@ pub(super) const NOTIFICATION: &[Case] = &[
         let booking = Uuid::now_v7();
         kit.answer(SEND, with(notice(booking, "paid"), "from_tomorrow", json!({ "a": [1, 2] }))).await?;
         told(kit, booking, &["paid"]).await
+    }),
+    case!("it is known who was told of what, and what was told before is not told again", KNOWN, |kit| {
+        let (booking, before) = (Uuid::now_v7(), Uuid::now_v7());
+        kit.answer(SEND, notice(booking, "paid")).await?;
+        kit.answer(SEND, with(notice(before, "paid"), "was_told", json!(true))).await?;
+        let known = kit.answer(TOLD, json!([booking, before, Uuid::now_v7()])).await?;
+        for booking in [booking, before] {
+            let heard = json!({ "booking": booking, "stages": ["paid"] });
+            if !known.as_array().is_some_and(|known| known.contains(&heard)) {
+                return Err(format!("{known} does not say {heard}"));
+            }
+        }
+        Ok(())
     }),
     case!("fields that are optional may be missing", TOLERANT, |kit| {
         let booking = Uuid::now_v7();
@@ -155,6 +172,18 @@ pub(super) const CATALOG: &[Case] = &[
         }
         free(kit, booking).await
     }),
+    case!("it is known how far a hold is, and what was held before is held under that price", KNOWN, |kit| {
+        let booking = Uuid::now_v7();
+        let was = json!({ "name": "as it was", "price": { "amount_minor": 7, "currency": "KRW" } });
+        kit.stands(HELD, booking, "nothing").await?;
+        let held = kit.expect(HOLD, with(hold(kit, booking), "was_held", was.clone()), "held").await?;
+        kit.stands(HELD, booking, "done").await?;
+        kit.expect(CONFIRM, due(booking), "done").await?;
+        kit.stands(HELD, booking, "firm").await?;
+        free(kit, booking).await?;
+        kit.stands(HELD, booking, "back").await?;
+        same(&json!([held["name"], held["price"]]), &json!([was["name"], was["price"]]))
+    }),
     case!("what is not listed is a refusal, and stays one", "A refusal is an answer.", |kit| {
         let booking = Uuid::now_v7();
         let unknown = with(hold(kit, booking), "item", json!({ "system": "ebook", "number": i64::MAX }));
@@ -208,6 +237,17 @@ pub(super) const PAYMENT: &[Case] = &[
         kit.expect(CHARGE, charge(booking, 1000), "captured").await?;
         kit.expect(REFUND, due(booking), "done").await?;
         kit.expect(CHARGE, charge(booking, 1000), "closed").await.map(drop)
+    }),
+    case!("it is known how far a charge is, and what was captured before is looked up and never sent", KNOWN, |kit| {
+        let booking = Uuid::now_v7();
+        let again = with(charge(booking, 1000), "was_captured", json!(true));
+        kit.expect(CHARGE, again.clone(), "declined").await?;
+        kit.stands(CHARGED, booking, "nothing").await?;
+        kit.expect(CHARGE, charge(booking, 1000), "captured").await?;
+        kit.expect(CHARGE, again, "captured").await?;
+        kit.stands(CHARGED, booking, "done").await?;
+        kit.expect(REFUND, due(booking), "done").await?;
+        kit.stands(CHARGED, booking, "back").await
     }),
     case!("nothing to pay is paid", "The sum of zero is captured.", |kit| {
         let booking = Uuid::now_v7();

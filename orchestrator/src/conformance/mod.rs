@@ -6,23 +6,22 @@
 
 mod cases;
 
-use anyhow::{Context, ensure};
+use crate::calls::{self, Calls};
+use anyhow::ensure;
 use cases::Case;
 use futures::future::join_all;
 use process::{
     settings::{required_or, secret},
-    temporal::{self, Temporal},
+    temporal,
 };
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
-use temporalio_client::{Client, WorkflowGetResultOptions, WorkflowStartOptions};
-use temporalio_sdk::{Worker, WorkerOptions};
 use uuid::Uuid;
 use workflows::{
     booking::Item,
-    conformance::{Call, Caller, Said},
+    calls::Said,
     contracts::{catalog, notification, payment},
 };
 
@@ -64,9 +63,7 @@ impl Queue {
 
 /// What a case works with.
 pub(crate) struct Kit {
-    client: Client,
-    /// Where our own side of the calls runs.
-    callers: String,
+    calls: Calls,
     queue: Queue,
     /// What is held, in the cases of the catalog.
     item: Option<Item>,
@@ -81,27 +78,11 @@ pub(crate) struct Kit {
 /// When Temporal does not answer, or a setting is missing.
 pub async fn run(queue: Queue, item: Option<Item>, say: impl Fn(&str)) -> anyhow::Result<usize> {
     ensure!(queue != Queue::Catalog || item.is_some(), "--item: which item may be held, such as ebook/1");
-    let Temporal { client, runtime, .. } = temporal::connect(&temporal::Settings::read()?).await?;
-    let callers = format!("conformance-{}", Uuid::now_v7());
-    let options = WorkerOptions::new(callers.clone()).register_workflow::<Caller>()?.build();
-    let mut worker = Worker::new(&runtime, client.clone(), options)?;
-    let shutdown = worker.shutdown_handle();
-    let kit = Kit {
-        client,
-        callers,
-        queue,
-        item,
-        http: reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?,
-        messages: required_or("HOLDFAST_NOTIFICATION_URL", "a URL", "http://127.0.0.1:8183")?,
-        secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
-    };
-    let (served, wrong) = tokio::join!(worker.run(), async {
-        let wrong = kit.all(say).await;
-        shutdown();
-        wrong
-    });
-    served.context("our own side")?;
-    Ok(wrong)
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
+    let messages = required_or("HOLDFAST_NOTIFICATION_URL", "a URL", "http://127.0.0.1:8183")?;
+    let secret = secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?;
+    let temporal = temporal::connect(&temporal::Settings::read()?, &process::traces::Traces::default()).await?;
+    Calls::during(&temporal, async |calls| Kit { calls, queue, item, http, messages, secret }.all(say).await).await
 }
 
 impl Kit {
@@ -124,14 +105,9 @@ impl Kit {
 
     /// Makes a call, with so many attempts.
     async fn call(&self, activity: &str, input: Value, attempts: u32) -> Result<Said, String> {
-        let call = Call { activity: activity.to_owned(), queue: self.queue.name().to_owned(), input, attempts };
-        let options = WorkflowStartOptions::new(&self.callers, format!("conformance/{}", Uuid::now_v7())).build();
-        let asked = async {
-            let started =
-                self.client.start_workflow(Caller::run, call, options).await.map_err(|error| error.to_string())?;
-            started.get_result(WorkflowGetResultOptions::default()).await.map_err(|error| error.to_string())
-        };
-        asked.await
+        let call = calls::call(activity, self.queue.name(), input, attempts);
+        let said = self.calls.make(vec![call]).await.map_err(|error| format!("{error:#}"))?;
+        said.into_iter().next().ok_or_else(|| "nothing came of it".to_owned())
     }
 
     /// Makes a call for good: it has to be answered.
@@ -151,6 +127,13 @@ impl Kit {
         } else {
             Err(format!("{activity} answered {answer} instead of \"{expected}\""))
         }
+    }
+
+    /// Asks how far something is for a booking: of what nothing is known nothing need be said.
+    async fn stands(&self, activity: &str, booking: Uuid, expected: &str) -> Result<(), String> {
+        let known = self.answer(activity, json!([booking])).await?;
+        let standing = known[0]["standing"].as_str().unwrap_or("nothing");
+        if standing == expected { Ok(()) } else { Err(format!("{activity} says {known} instead of \"{expected}\"")) }
     }
 
     /// Makes the same call several times at the same moment: all have to be answered, and alike.

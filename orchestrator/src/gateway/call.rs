@@ -6,6 +6,7 @@ use super::{
     problem::{Code, Problem},
 };
 use bytes::Bytes;
+use process::traces::{self, Context};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
@@ -39,6 +40,12 @@ pub struct Call {
     pub answer_by: Instant,
     /// The caller's place that it takes; none for what is asked from within.
     pub place: Option<Place>,
+}
+
+/// Names the booking that a request is about, in its trace and wherever it is logged.
+pub(super) fn concerns(booking: BookingId) {
+    tracing::Span::current().record("booking", tracing::field::display(booking));
+    traces::say(&Context::current(), "booking", booking.to_string());
 }
 
 impl Call {
@@ -78,7 +85,9 @@ impl Call {
     /// [`Code::NoSuchBooking`] when it is none.
     pub fn booking(&self, index: usize) -> Result<BookingId, Problem> {
         let id = self.parameters.get(index).and_then(|text| text.parse().ok());
-        id.ok_or_else(|| Problem::new(Code::NoSuchBooking))
+        let id = id.ok_or_else(|| Problem::new(Code::NoSuchBooking))?;
+        concerns(id);
+        Ok(id)
     }
 
     /// `Idempotency-Key`, when it was sent.
@@ -346,4 +355,64 @@ pub fn located(mut response: Response, location: &str) -> Response {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Any JSON there is, not too deep.
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            (-1_000..1_000).prop_map(|halves: i32| Value::from(f64::from(halves) / 2.0)),
+            any::<String>().prop_map(Value::from),
+            "-?[0-9]{1,20}|true|false|\\PC{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 4, |inner| {
+            let list = prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from);
+            let map = prop::collection::btree_map("[a-z]{1,4}", inner, 0..4);
+            prop_oneof![list, map.prop_map(|map| Value::Object(map.into_iter().collect()))]
+        })
+    }
+
+    proptest! {
+        /// Whatever a field holds: it is read as what was asked for, within its bounds, or refused by name.
+        #[test]
+        fn anything_may_stand_in_a_field(value in json_value()) {
+            let fields = Fields(Map::from_iter([("field".to_owned(), value)]));
+            if let Ok(Some(number)) = fields.number("field", -5..=1_000) {
+                prop_assert!((-5..=1_000).contains(&number));
+            }
+            if let Ok(Some(text)) = fields.text("field", 10) {
+                prop_assert!((1..=10).contains(&text.chars().count()) && !text.chars().any(char::is_control));
+            }
+            if let Ok(Some(ids)) = fields.ids("field", 3) {
+                prop_assert!((1..=3).contains(&ids.len()));
+            }
+            let refused = [
+                fields.number("field", 0..=0).err(),
+                fields.flag("field").err(),
+                fields.text("field", 1).err(),
+                fields.ids("field", 1).err(),
+            ];
+            for problem in refused.into_iter().flatten() {
+                prop_assert_eq!(problem.code.status(), StatusCode::BAD_REQUEST);
+            }
+        }
+
+        /// The same fields have the same text, in whatever order and layout they came.
+        #[test]
+        fn the_fingerprint_of_a_body_does_not_depend_on_its_layout(values in prop::collection::btree_map("[a-z]{1,6}", json_value(), 0..5)) {
+            let forwards = Fields(values.clone().into_iter().collect());
+            let backwards: Map<String, Value> = values.into_iter().rev().collect();
+            let again: Value = serde_json::from_str(&serde_json::to_string_pretty(&backwards).unwrap()).unwrap();
+            let Value::Object(again) = again else { unreachable!() };
+            prop_assert_eq!(forwards.canonical(), Fields(again).canonical());
+        }
+    }
 }

@@ -1,12 +1,9 @@
 //! Catalogue: what the gateway asks of the catalog worker's HTTP side, and a small memory of it.
 
-use super::{
-    problem::{Code, Problem},
-    worker::Worker,
-};
+use super::problem::{Code, Problem};
+use crate::worker::{self, Worker};
 use moka::future::Cache;
 use reqwest::{RequestBuilder, StatusCode};
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::{collections::BTreeMap, time::Duration};
@@ -92,20 +89,20 @@ pub enum Known {
 
 /// A client of the catalog worker.
 pub struct Catalogue {
-    worker: Worker,
+    pub(super) worker: Worker,
     items: Cache<(String, i64), Item>,
     /// What was asked a moment ago.
     asked: Cache<(String, i64), Option<Item>>,
 }
 
 impl Catalogue {
-    /// The catalogue at `base`, shown the service secret.
+    /// The catalogue of these workers.
     ///
     /// # Errors
     /// When the HTTP client cannot be made.
-    pub fn new(base: &str, secret: &SecretString) -> Result<Self, reqwest::Error> {
+    pub fn new(workers: &worker::Settings) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            worker: Worker::new("the catalogue", base, secret)?,
+            worker: Worker::new("the catalogue", &workers.catalog, &workers.secret)?,
             asked: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(LATELY).build(),
             items: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(REMEMBERED).build(),
         })
@@ -228,6 +225,6 @@ impl Catalogue {
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Option<T>, Problem> {
-        self.worker.ask(request).await
+        Ok(self.worker.ask(request).await?)
     }
 }

@@ -99,7 +99,8 @@ fn place(text: &str) -> Option<Place> {
     let (deadline, appeared) = text.split_once('_')?;
     let deadline = match deadline.parse().ok()? {
         -1 => None,
-        micros => Some(DateTime::from_timestamp_micros(micros)?),
+        // Nothing is due before 1970, and the database knows no time long before that.
+        micros => Some(DateTime::from_timestamp_micros(micros).filter(|_| micros >= 0)?),
     };
     Some((deadline, appeared.parse().ok()?))
 }
@@ -273,6 +274,19 @@ mod tests {
         assert_eq!(place("-1_7"), Some((None, 7)));
         for bad in ["", "7", "x_7", "1_x", "_", "99999999999999999999_1"] {
             assert_eq!(place(bad), None, "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever is sent as a cursor: it is refused, or it is a place that the database knows.
+        #[test]
+        fn anything_may_come_as_a_cursor(text in "\\PC{0,30}|-?[0-9]{1,20}_-?[0-9]{1,20}") {
+            if let Some((deadline, _)) = place(&text) {
+                assert!(deadline.is_none_or(|deadline| deadline.timestamp() >= 0));
+            }
+            if let Ok(place) = text.parse::<crate::board::FeedPlace>() {
+                assert_eq!(place.to_string().parse(), Ok(place));
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ mod cinema;
 mod console;
 mod desk;
 mod ebook;
+mod forget;
 mod inbox;
 mod inside;
 mod limits;
@@ -34,7 +35,6 @@ mod talk;
 mod today;
 mod webhooks;
 mod when;
-mod worker;
 mod workers;
 
 pub use console::{Oidc, Settings as Console, pages};
@@ -43,7 +43,11 @@ pub use routes::{Access, BEGUN, Gives, HELD, Route, SEEN, TOLD, routes};
 pub use server::Settings as Connections;
 pub use systems::paid_from;
 
-use crate::{board::Board, metrics::REQUESTS};
+use crate::{
+    board::Board,
+    metrics::REQUESTS,
+    worker::{self, Worker},
+};
 use auth::{Auth, Caller};
 use bytes::{Buf, Bytes, BytesMut};
 use call::Call;
@@ -52,18 +56,18 @@ use chrono_tz::Tz;
 use futures::{Stream, StreamExt};
 use limits::{Place, Rates};
 use problem::{Code, Problem};
-use secrecy::SecretString;
+use process::traces::{self, Context, Traced};
 use start::{Starts, Turns};
 use std::{convert::Infallible, net::SocketAddr, num::NonZeroUsize, ops::RangeInclusive, sync::Arc, time::Duration};
 use temporalio_client::Client;
 use tokio::{net::TcpListener, sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, field::Empty};
 use warp::{
     Filter,
-    http::{HeaderMap, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     reply::Response,
 };
-use worker::Worker;
 use workflows::saga::Limits;
 
 /// The largest body, and how long it may take to arrive.
@@ -80,22 +84,14 @@ pub struct Settings {
     pub http: SocketAddr,
     /// Whose tokens are accepted.
     pub auth: auth::Settings,
-    /// `HOLDFAST_CATALOG_URL`: the catalog worker's HTTP side.
-    pub catalog_url: reqwest::Url,
-    /// `HOLDFAST_NOTIFICATION_URL`: the notification worker's HTTP side.
-    pub notification_url: reqwest::Url,
-    /// `HOLDFAST_FULFILMENT_URL`: the fulfilment worker's HTTP side.
-    pub fulfilment_url: reqwest::Url,
-    /// `HOLDFAST_PAYMENT_URL`: the payment worker's HTTP side.
-    pub payment_url: reqwest::Url,
+    /// Where the workers are.
+    pub workers: worker::Settings,
     /// `HOLDFAST_TIME_ZONE`: in which days and times are read, where a resort has no zone of its own.
     pub zone: Tz,
     /// `HOLDFAST_BID_MINOR_MIN` and `HOLDFAST_BID_MINOR_MAX`: what a student may offer a teacher.
     pub bids: RangeInclusive<i64>,
     /// `HOLDFAST_PARCEL_PRICE_MINOR`: what the delivery of a parcel costs, in won.
     pub parcel_price_minor: i64,
-    /// `HOLDFAST_SERVICE_SECRET`: what we show there.
-    pub service_secret: SecretString,
     /// `HOLDFAST_REQUESTS_IN_FLIGHT_MAX`: more are refused with 503.
     pub requests_in_flight_max: NonZeroUsize,
     /// `HOLDFAST_ANSWER_SECONDS`: nobody waits longer for an answer, unless they ask to.
@@ -116,7 +112,7 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, process::settings::Error> {
-        use process::settings::{or, required_or, seconds_or, secret};
+        use process::settings::{or, seconds_or};
         let limits = Limits::default();
         let (rate, connections) = (Rate::default(), Connections::default());
         let http = or("HOLDFAST_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8080)))?;
@@ -126,15 +122,11 @@ impl Settings {
         Ok(Self {
             http,
             auth,
-            catalog_url: required_or("HOLDFAST_CATALOG_URL", "a URL", "http://127.0.0.1:8181")?,
-            notification_url: required_or("HOLDFAST_NOTIFICATION_URL", "a URL", "http://127.0.0.1:8183")?,
-            fulfilment_url: required_or("HOLDFAST_FULFILMENT_URL", "a URL", "http://127.0.0.1:8182")?,
-            payment_url: required_or("HOLDFAST_PAYMENT_URL", "a URL", "http://127.0.0.1:8184")?,
+            workers: worker::Settings::read()?,
             zone: or("HOLDFAST_TIME_ZONE", "a time zone such as Asia/Seoul", chrono_tz::Asia::Seoul)?,
             bids: or("HOLDFAST_BID_MINOR_MIN", "a number", 1_000)?
                 ..=or("HOLDFAST_BID_MINOR_MAX", "a number", 10_000_000)?,
             parcel_price_minor: i64::from(or("HOLDFAST_PARCEL_PRICE_MINOR", "a number of won", 3_000_u32)?),
-            service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
             requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number from 1", REQUESTS_MAX)?,
             answer_within: seconds_or("HOLDFAST_ANSWER_SECONDS", ANSWER_WITHIN)?,
             console,
@@ -157,6 +149,8 @@ impl Settings {
                 pause_max: seconds_or("HOLDFAST_UNDO_PAUSE_SECONDS_MAX", limits.pause_max)?,
                 undo_patience: seconds_or("HOLDFAST_UNDO_PATIENCE_SECONDS", limits.undo_patience)?,
                 notice: seconds_or("HOLDFAST_NOTICE_LIMIT_SECONDS", limits.notice)?,
+                near: or("HOLDFAST_SHORT_ROAD", "true or false", true)?,
+                written: limits.written,
             },
         })
     }
@@ -203,10 +197,10 @@ impl Gateway {
             temporal,
             board,
             auth: Auth::new(&settings.auth)?,
-            catalogue: Catalogue::new(settings.catalog_url.as_str(), &settings.service_secret)?,
-            notification: Worker::new("the messages", settings.notification_url.as_str(), &settings.service_secret)?,
-            fulfilment: Worker::new("vouchers and points", settings.fulfilment_url.as_str(), &settings.service_secret)?,
-            payment: Worker::new("the payment worker", settings.payment_url.as_str(), &settings.service_secret)?,
+            catalogue: Catalogue::new(&settings.workers)?,
+            notification: Worker::new("the messages", &settings.workers.notification, &settings.workers.secret)?,
+            fulfilment: Worker::new("vouchers and points", &settings.workers.fulfilment, &settings.workers.secret)?,
+            payment: Worker::new("the payment worker", &settings.workers.payment, &settings.workers.secret)?,
             zone: settings.zone,
             bids: settings.bids.clone(),
             parcel_price_minor: settings.parcel_price_minor,
@@ -219,7 +213,7 @@ impl Gateway {
             connections: settings.connections,
             console: settings.console.clone(),
             oidc: settings.console.oidc.clone().map(console::Provider::new).transpose()?,
-            seal: console::Seal::new(&settings.service_secret),
+            seal: console::Seal::new(&settings.workers.secret),
             stop,
         })
     }
@@ -236,7 +230,13 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
         .and(warp::body::stream())
         .then(move |method: Method, path: warp::path::FullPath, query: Option<String>, headers, body| {
             let gateway = gateway.clone();
-            async move { answer(&gateway, &method, path.as_str(), &query.unwrap_or_default(), headers, body).await }
+            async move {
+                let span = traces::asked(&headers);
+                let named = tracing::info_span!("request", booking = Empty, trace = traces::id(&span));
+                let query = query.unwrap_or_default();
+                let answer = answer(&gateway, &method, path.as_str(), &query, headers, body);
+                answer.instrument(named).with_context(span).await
+            }
         });
     server::serve(listener, connections, everything.boxed(), stop).await;
 }
@@ -272,9 +272,21 @@ async fn answer(
         // Whoever keeps their connection is to find another process while this one still answers.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let status = response.status();
-    REQUESTS.with_label_values(&[method.as_str(), label, status.as_str()]).observe(arrived.elapsed().as_secs_f64());
+    told(method, label, response.status(), arrived.elapsed());
     response
+}
+
+/// Says of a request, for operators, what became of it.
+fn told(method: &Method, route: &'static str, status: StatusCode, took: Duration) {
+    let seconds = took.as_secs_f64();
+    REQUESTS.with_label_values(&[method.as_str(), route, status.as_str()]).observe(seconds);
+    traces::name(&Context::current(), format!("{method} {route}"));
+    traces::say(&Context::current(), "http.response.status_code", i64::from(status.as_u16()));
+    if *method != Method::GET && status.is_success() {
+        tracing::info!(%method, route, status = status.as_u16(), seconds, "answered");
+    } else {
+        tracing::debug!(%method, route, status = status.as_u16(), seconds, "answered");
+    }
 }
 
 /// A browser visits a page.

@@ -1,5 +1,6 @@
 //! Problems: every refusal is an RFC 9457 document with a stable code. Each code has a paragraph in `docs/errors.md`.
 
+use crate::worker::{Away, Why};
 use serde_json::{Map, Value, json};
 use warp::{
     http::{HeaderValue, StatusCode, header},
@@ -70,6 +71,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path does not take this method.";
     /// The body took too long to arrive.
     SlowBody = "slow_body", REQUEST_TIMEOUT, "The body took too long to arrive.";
+    /// The customer has bookings that have not ended.
+    StillOpen = "still_open", CONFLICT, "This customer has bookings that have not ended.";
     /// Another member has the book.
     BookAlreadyRented = "book_already_rented", CONFLICT, "Another member has this book until it is returned.";
     /// Somebody else has it.
@@ -231,6 +234,18 @@ impl Problem {
             }
         }
         response
+    }
+}
+
+impl From<Away> for Problem {
+    fn from(Away { worker, why }: Away) -> Self {
+        match why {
+            Why::Resting(resting) => {
+                let seconds = resting.retry_in.as_secs() + 1;
+                Self::new(Code::Unavailable).with("part", worker).header(header::RETRY_AFTER, seconds.to_string())
+            }
+            Why::Failed(error) => Self::unavailable(worker, &error),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     auth::{Caller, Role},
     bookings,
     call::Call,
-    inbox, people,
+    forget, inbox, people,
     problem::{Code, Problem},
     provider,
     shape::{Field, Shape},
@@ -204,6 +204,7 @@ pub fn routes() -> impl Iterator<Item = &'static Route> {
             provider::ROUTES,
             webhooks::ROUTES,
             people::ROUTES,
+            forget::ROUTES,
         ]
         .into_iter()
         .flatten(),

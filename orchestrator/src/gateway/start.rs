@@ -3,7 +3,7 @@
 
 use super::{
     Gateway,
-    call::Call,
+    call::{Call, concerns},
     catalogue::{Item, Known},
     problem::{Code, Problem},
 };
@@ -129,6 +129,7 @@ impl Gateway {
             (None, None) => None,
         };
         let booking = booking_id(&call.caller.subject, system, key.as_deref());
+        concerns(booking);
         let fingerprint = key.as_ref().map(|_| fingerprint(&wanted.body));
         let accepted = |row: &Row| wanted.accepted(row);
         let until = call.due();
@@ -273,7 +274,7 @@ impl Gateway {
                 Err(_) => None,
             };
             let again = matches!(&error, Some(WorkflowStartError::Rpc(status))
-                if matches!(status.code(), Rpc::DeadlineExceeded | Rpc::Cancelled | Rpc::Unavailable | Rpc::Unknown));
+                if matches!(status.code(), Rpc::DeadlineExceeded | Rpc::Cancelled | Rpc::Unavailable | Rpc::Unknown | Rpc::ResourceExhausted));
             if !again || Instant::now() + START_PAUSE >= until {
                 if let Some(error) = error {
                     tracing::warn!(error = process::logs::chain(&error), "Temporal did not take a start");

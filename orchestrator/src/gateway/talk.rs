@@ -2,7 +2,7 @@
 
 use super::{
     Gateway,
-    call::Call,
+    call::{Call, concerns},
     problem::{Code, Problem},
     start::fingerprint,
     systems,
@@ -146,6 +146,7 @@ impl Gateway {
         effect: impl Fn(&Row) -> bool,
         show: impl Fn(&Row) -> Response,
     ) -> Result<Response, Problem> {
+        concerns(row.booking);
         if effect(row) && row.ending.is_some() {
             return Ok(show(row));
         }
@@ -230,7 +231,8 @@ impl Gateway {
         message: Message<M>,
     ) -> Result<Heard, Problem> {
         let key = call.idempotency_key()?.unwrap_or("-");
-        let id = format!("{}/{}/{key}", message.what, call.caller.subject);
+        // Neither who says it nor their key is anybody else's business, and this is shown in Temporal and in traces.
+        let id = format!("{}/{}", message.what, fingerprint(&format!("{}/{key}", call.caller.subject)));
         let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(format!("{}/{}", row.system, row.booking));
         let options = WorkflowExecuteUpdateOptions::builder().update_id(id).build();
         match handle.execute_update(Update(message.update, PhantomData), message.body, options).await {

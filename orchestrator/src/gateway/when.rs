@@ -122,4 +122,32 @@ mod tests {
             assert_eq!(read(bad), "-", "{bad:?}");
         }
     }
+
+    proptest::proptest! {
+        /// Whatever is written where days or a time are expected: it is refused, or it is a time that ends after it begins and may be
+        /// booked.
+        #[test]
+        fn anything_may_be_written_for_a_time(
+            text in "\\PC{0,24}|[0-9~/: T.+-]{0,24}|[0-9]{1,4}/[0-9]{1,3}~([0-9]{1,2}/)?[0-9]{1,3}|[+-]?[0-9]{4,6}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}Z)?",
+            year in proptest::option::of(-300_000..300_000_i32),
+        ) {
+            let read = [now().days(&text, year), now().days(&text, None), now().slot(&text, TimeDelta::hours(1))];
+            for period in read.into_iter().flatten() {
+                assert!(period.from() < period.to());
+                if let Ok(period) = to_come(period, now().at, "time") {
+                    assert!(period.from() > now().at && period.from().year() < 2037);
+                }
+            }
+        }
+
+        /// And days that are written as they should be are read.
+        #[test]
+        fn days_that_there_are_are_read(month in 1..=12_u32, first in 1..=27_u32, nights in 1..=5_u32, year in 2027..2036_i32) {
+            let begins = NaiveDate::from_ymd_opt(year, month, first).unwrap();
+            let ends = begins + Days::new(nights.into());
+            let text = format!("{month}/{first} ~ {}/{}", ends.month(), ends.day());
+            let period = now().days(&text, Some(year)).unwrap();
+            assert_eq!(period.to() - period.from(), TimeDelta::days(nights.into()));
+        }
+    }
 }

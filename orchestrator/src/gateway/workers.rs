@@ -43,9 +43,8 @@ impl Gateway {
     /// The codes of vouchers that are good. A worker that is away has none to show.
     pub(super) async fn voucher_codes(&self, bookings: &[BookingId]) -> BTreeMap<BookingId, String> {
         let url = format!("{}/vouchers", self.fulfilment.base);
-        let vouchers: Result<Option<Vec<Voucher>>, Problem> =
-            self.fulfilment.ask(self.fulfilment.client.post(url).json(&bookings)).await;
-        let vouchers = vouchers.ok().flatten().unwrap_or_default().into_iter();
+        let asked = self.fulfilment.ask::<Vec<Voucher>>(self.fulfilment.client.post(url).json(&bookings));
+        let vouchers = asked.await.ok().flatten().unwrap_or_default().into_iter();
         vouchers.filter_map(|voucher| Some((voucher.booking, voucher.code?))).collect()
     }
 

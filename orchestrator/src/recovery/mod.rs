@@ -16,9 +16,11 @@ use crate::{
     host::{self, Kind},
     metrics::RECOVERIES,
 };
+use anyhow::Context;
 use chrono::Utc;
 use futures::TryStreamExt;
 use moka::future::Cache;
+use process::temporal::said;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -26,9 +28,10 @@ use std::{
     time::Duration,
 };
 use temporalio_client::{
-    Client, NamespacedClient, UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecutionStatus as Status,
-    WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowListOptions, WorkflowStartOptions,
-    errors::{WorkflowInteractionError, WorkflowStartError},
+    Client, NamespacedClient, UntypedQuery, UntypedWorkflow, UntypedWorkflowHandle, WorkflowDescribeOptions,
+    WorkflowExecutionInfo, WorkflowExecutionStatus as Status, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
+    WorkflowListOptions, WorkflowQueryOptions, WorkflowStartOptions,
+    errors::{WorkflowInteractionError, WorkflowQueryError, WorkflowStartError},
     grpc::WorkflowService,
     tonic::{Code as Rpc, IntoRequest},
 };
@@ -39,10 +42,14 @@ use temporalio_common::{
         workflowservice::v1::GetWorkflowExecutionHistoryRequest,
     },
 };
+use tokio::time::timeout;
 use workflows::{
     booking::{BookingId, Ending, Item, Row, Subject},
-    contracts::recovery::{self, Claim, Reviewed},
-    saga::{Limits, Opening, Recovered},
+    contracts::{
+        board::Rows,
+        recovery::{self, Claim, Reviewed},
+    },
+    saga::{Limits, Opening, Recovered, Snapshot},
 };
 
 /// How far the quick search looks back, and how far the first one of a process does: nobody may have looked for long.
@@ -52,6 +59,8 @@ const LOOK_BACK_FIRST: Duration = Duration::from_hours(24 * 7);
 const ENDED_MAX: usize = 1_000;
 /// How many workflow ids fit into one query.
 const QUERY_IDS: usize = 50;
+/// How long a saga may take to say where it is: it may have to be read from its beginning.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
 /// How a saga ended that was not this booking's.
 const COMPLETED: &str = "completed";
 /// Who booked, where nobody knows any more.
@@ -111,6 +120,18 @@ impl Recovery {
         Ok(recovered)
     }
 
+    /// Has a booking taken over whose saga was terminated.
+    pub(crate) async fn take_over_run(
+        &self,
+        kind: &'static Kind,
+        booking: BookingId,
+        workflow: &str,
+        run: &str,
+    ) -> anyhow::Result<bool> {
+        let lost = Lost { kind, booking, workflow, after: word(Status::Terminated) };
+        self.take_over(&lost, Some(run), None).await
+    }
+
     /// Looks at a page of what is open: is there still a saga behind it?
     async fn review(&self, claims: &[Claim]) -> anyhow::Result<Reviewed> {
         let ids: Vec<BookingId> = claims.iter().map(|claim| claim.booking).collect();
@@ -167,6 +188,19 @@ impl Recovery {
         if row.as_ref().is_some_and(|row| row.ending.is_some()) {
             return Ok(false);
         }
+        if let (COMPLETED, Some(row), Some(run)) = (after, &row, run)
+            && let Some(known) = row_of(&self.temporal, workflow, run).await?
+            && known.version > row.version
+        {
+            // It has been told to its end, and the board has lost that: it was restored from a backup.
+            self.board.publish(&Rows { rows: vec![known], audits: Vec::new() }).await?;
+            return Ok(false);
+        }
+        if row.is_none() && after == COMPLETED {
+            // Told to its end, and forgotten by the board since (`HOLDFAST_BOARD_KEEP_DAYS`): what it earned stays earned.
+            tracing::warn!(%booking, "{booking} has ended and is forgotten, and something of it is still open");
+            return Ok(false);
+        }
         let said = match run {
             Some(run) => self.request(workflow, run).await?,
             None => None,
@@ -221,8 +255,7 @@ impl Recovery {
         else {
             return Ok(None);
         };
-        let payload = started.input.and_then(|input| input.payloads.into_iter().next());
-        let request: Option<Value> = payload.and_then(|payload| serde_json::from_slice(&payload.data).ok());
+        let request: Option<Value> = said(&self.temporal, started.input).await?;
         Ok(request.filter(Value::is_object).and_then(|request| {
             let opening = serde_json::from_value(request.get("opening")?.clone()).ok()?;
             Some((request, opening))
@@ -245,6 +278,37 @@ impl Recovery {
             recovered: None,
         }
     }
+}
+
+/// One run of a workflow, where there may have been others.
+pub(crate) fn run_of(temporal: &Client, workflow: &str, run: &str) -> UntypedWorkflowHandle<Client> {
+    let about = WorkflowExecutionInfo::builder().namespace(temporal.namespace()).workflow_id(workflow).run_id(run);
+    about.build().bind_untyped(temporal.clone())
+}
+
+/// The run of a workflow, while it runs.
+pub(crate) async fn running(temporal: &Client, workflow: &str) -> anyhow::Result<Option<String>> {
+    let handle = temporal.get_workflow_handle::<UntypedWorkflow>(workflow);
+    match handle.describe(WorkflowDescribeOptions::default()).await {
+        Err(WorkflowInteractionError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+        Ok(described) => Ok((described.status() == Status::Running).then(|| described.run_id().to_owned())),
+    }
+}
+
+/// The row of a booking as its saga knows it. `None`: Temporal has forgotten it.
+pub(crate) async fn row_of(temporal: &Client, workflow: &str, run: &str) -> anyhow::Result<Option<Row>> {
+    let query = UntypedQuery::new("state");
+    let saga = run_of(temporal, workflow, run);
+    let asked = saga.query(query, RawValue::new(Vec::new()), WorkflowQueryOptions::default());
+    let answer = match timeout(ANSWER_MAX, asked).await.context("the saga does not say where it is")? {
+        Ok(answer) => answer,
+        Err(WorkflowQueryError::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let payload = answer.payloads.first().context("the saga says nothing")?;
+    let snapshot: Snapshot = serde_json::from_slice(&payload.data).context("the saga's state")?;
+    Ok(Some(snapshot.row))
 }
 
 const fn word(status: Status) -> &'static str {

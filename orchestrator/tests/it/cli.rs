@@ -1,19 +1,19 @@
 //! The command line does what HTTP does: by asking a gateway, and by being one.
 
 use crate::world::{Person, World};
-use dev::stack::sibling;
+use dev::stack::program;
 use serde_json::Value;
 use std::process::Output;
 use tokio::process::Command;
 
-struct Cli<'a> {
-    world: &'a World,
-    direct: bool,
+pub struct Cli<'a> {
+    pub world: &'a World,
+    pub direct: bool,
 }
 
 impl Cli<'_> {
-    async fn run(&self, who: &Person, arguments: &[&str]) -> Output {
-        let mut command = Command::new(sibling("holdfast").unwrap());
+    pub async fn run(&self, who: &Person, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program("holdfast").unwrap());
         command.args(arguments).env("HOLDFAST_TOKEN", &who.token).kill_on_drop(true);
         if self.direct {
             // No gateway is asked: there is none at this address.
@@ -25,14 +25,14 @@ impl Cli<'_> {
     }
 
     /// What it prints.
-    async fn says(&self, who: &Person, arguments: &[&str]) -> String {
+    pub async fn says(&self, who: &Person, arguments: &[&str]) -> String {
         let output = self.run(who, arguments).await;
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// What it is refused for.
-    async fn refused(&self, who: &Person, arguments: &[&str]) -> String {
+    pub async fn refused(&self, who: &Person, arguments: &[&str]) -> String {
         let output = self.run(who, arguments).await;
         assert!(!output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
         String::from_utf8(output.stderr).unwrap()

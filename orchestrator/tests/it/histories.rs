@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::json;
 use std::{path::Path, time::Duration};
 use temporalio_client::WorkflowFetchHistoryOptions;
+use temporalio_common::data_converters::DataConverter;
 use workflows::saga::Limits;
 
 #[tokio::test]
@@ -60,16 +61,19 @@ async fn every_ending_of_a_rental_replays() {
     check(&stuck, "stuck", &rental).await;
 }
 
-/// The other systems, to the end and cancelled at the last moment, by what they declare.
+/// Every system, to the end and cancelled at the last moment, by what it declares, on both roads to the workers.
 #[tokio::test]
 async fn every_system_replays_to_its_end_and_back() {
     let world = World::new();
-    for kind in host::SAGAS.iter().filter(|kind| kind.system != "ebook") {
-        for (until, ending) in [(Until::Completed, "completed"), (Until::Cancelled, "cancelled")] {
-            let opening = play::opening(&world, kind, 3_000, Limits::default()).await;
-            let id = world.begin_of(kind.system, opening).await;
-            play::play(&world, kind, &id, until).await;
-            check_of(&world, kind.system, ending, &id).await;
+    for kind in host::SAGAS {
+        for (near, road) in [(false, "-long"), (true, "-short")] {
+            for (until, ending) in [(Until::Completed, "completed"), (Until::Cancelled, "cancelled")] {
+                let limits = Limits { near, ..Limits::default() };
+                let opening = play::opening(&world, kind, 3_000, limits).await;
+                let id = world.begin_of(kind.system, opening).await;
+                play::play(&world, kind, &id, until).await;
+                check_of(&world, &format!("{}{road}", kind.system), ending, &id).await;
+            }
         }
     }
 }
@@ -94,7 +98,7 @@ async fn check_of(world: &World, name: &str, ending: &str, id: &str) {
         std::fs::write(Path::new(&folder).join(format!("{name}-{ending}.json")), &history).unwrap();
     }
 
-    let replayed = upgrade::replay(host::replayer().unwrap(), &history).await;
+    let replayed = upgrade::replay(host::replayer(DataConverter::default()).unwrap(), &history).await;
 
     assert!(replayed.is_ok(), "{ending}: {replayed:?}");
 }
@@ -109,7 +113,7 @@ async fn a_history_that_diverges_is_named_with_its_event_and_step() {
         .replace("catalog.hold", "another")
         .replace("payment.charge", "catalog.hold")
         .replace("another", "payment.charge");
-    let replayed = upgrade::replay(host::replayer().unwrap(), swapped.as_bytes()).await;
+    let replayed = upgrade::replay(host::replayer(DataConverter::default()).unwrap(), swapped.as_bytes()).await;
     let what = replayed.expect_err("it replayed");
     assert!(what.contains("at event ") && what.contains("step payment.charge"), "{what}");
 }

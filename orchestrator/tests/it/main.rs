@@ -14,6 +14,7 @@ mod documented;
 mod ebook;
 mod faults;
 mod feed;
+mod forget;
 mod histories;
 mod input;
 mod keys;

@@ -29,7 +29,9 @@ async fn approve(world: &World, book: i64, rental: &str) {
 async fn the_undo_of_a_failed_attempt_does_not_touch_its_siblings_success() {
     let world = World::new();
     let book = world.book().await;
-    let failed = world.paid(book).await;
+    // On the long road: what is asked for once more is asked for long after.
+    let failed = world.start(book, Limits::default()).await;
+    world.until(&failed, "paid", at("paid")).await;
     let sibling = world.paid(world.book().await).await;
     for undo in ["payment.refund", "catalog.release"] {
         world.worker_fault(&failed, undo, Some(1), Kind::GoneAfter).await;

@@ -2,6 +2,7 @@
 //! a look into every book.
 
 use crate::contract;
+use chrono::{DateTime, TimeDelta, Utc};
 use dev::{
     addresses::Addresses,
     simulator::{
@@ -17,7 +18,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -39,6 +40,8 @@ use workflows::{
     saga::{Limits, Opening, Request},
 };
 
+/// A task that was lost is done again within this.
+const DONE_AGAIN_WITHIN: TimeDelta = TimeDelta::seconds(20);
 /// How long something may take that should take a moment.
 pub const SOON: Duration = Duration::from_secs(30);
 /// How long something may take while parts are down and come back.
@@ -527,10 +530,11 @@ impl World {
         };
         let same = |(known, shown): &(Option<Value>, Value)| {
             known.as_ref().is_some_and(|known| {
-                ["version", "stage", "times", "stuck", "waiting_for"].iter().all(|field| {
+                let is_same = ["version", "stage", "stuck", "waiting_for"].iter().all(|field| {
                     let (known, shown) = (&known[*field], &shown[*field]);
                     known == shown || (known.is_null() && shown.is_null())
-                })
+                });
+                is_same && same_times(&known["times"], &shown["times"])
             })
         };
         self.eventually("agreed by board and saga", agreed, same).await;
@@ -692,6 +696,19 @@ impl World {
             self.workflow(id).await.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await.unwrap();
         events.iter().map(|event| format!("{:?}", event.event_type())).collect()
     }
+}
+
+/// The same stages at the same times. A task that was lost when something was killed is done again a little later, and what it had
+/// shown stays.
+fn same_times(known: &Value, shown: &Value) -> bool {
+    let times = |times: &Value| -> BTreeMap<String, DateTime<Utc>> {
+        serde_json::from_value(times.clone()).unwrap_or_default()
+    };
+    let (known, shown) = (times(known), times(shown));
+    known.len() == shown.len()
+        && known
+            .iter()
+            .all(|(stage, at)| shown.get(stage).is_some_and(|shown| (*shown - *at).abs() < DONE_AGAIN_WITHIN))
 }
 
 fn person(auth: &Auth, subject: &str, roles: &[Role]) -> Person {

@@ -1,15 +1,18 @@
 //! The catalog's contracts as Temporal calls them.
 #![expect(dead_code, reason = "the SDK's macro makes a constant of each activity, for workflows that call it by type")]
 
-use super::{confirm, free, hold, look, open, release};
+use super::{confirm, free, hold, look, open, release, stands};
 use deadpool_postgres::Pool;
 use std::sync::Arc;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
-use workflows::contracts::{
-    Due, Settled,
-    catalog::{self, FreeAnswer, FreeRequest, HoldAnswer, HoldRequest, Sight},
-    recovery::{Claims, OpenAfter},
+use workflows::{
+    booking::BookingId,
+    contracts::{
+        Due, Settled, Stand,
+        catalog::{self, FreeAnswer, FreeRequest, HoldAnswer, HoldRequest, Sight},
+        recovery::{Claims, OpenAfter},
+    },
 };
 
 pub(super) struct Activities {
@@ -46,5 +49,10 @@ impl Activities {
     #[activity(definition = catalog::Open)]
     async fn open(self: Arc<Self>, _: ActivityContext, page: OpenAfter) -> Result<Claims, ActivityError> {
         Ok(open(&self.pool, &page).await?)
+    }
+
+    #[activity(definition = catalog::Stands)]
+    async fn stands(self: Arc<Self>, _: ActivityContext, of: Vec<BookingId>) -> Result<Vec<Stand>, ActivityError> {
+        Ok(stands(&self.pool, &of).await?)
     }
 }

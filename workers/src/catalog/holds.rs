@@ -12,9 +12,9 @@ use deadpool_postgres::{Pool, Transaction};
 use tokio_postgres::{Row, error::SqlState};
 use uuid::Uuid;
 use workflows::{
-    booking::{Item, Period, Subject},
+    booking::{BookingId, Item, Period, Subject},
     contracts::{
-        Due, Settled,
+        Due, Settled, Stand,
         catalog::{FreeAnswer, FreeRequest, Held, HoldAnswer, HoldRequest, Sight},
         recovery::{Claims, OpenAfter},
     },
@@ -165,6 +165,16 @@ pub async fn open(pool: &Pool, page: &OpenAfter) -> Result<Claims, Error> {
     store::open_page(pool, select, page, item).await
 }
 
+/// Keeps the contract [`workflows::contracts::catalog::Stands`].
+///
+/// # Errors
+/// [`Error`]: not known yet.
+pub async fn stands(pool: &Pool, of: &[BookingId]) -> Result<Vec<Stand>, Error> {
+    let select = "select booking, case state when 'held' then 'done' when 'confirmed' then 'firm' \
+                  when 'released' then 'back' else 'nothing' end as standing from holds where booking = any($1)";
+    store::stands(pool, select, of).await
+}
+
 async fn try_hold(pool: &Pool, request: &HoldRequest) -> Result<HoldAnswer, Error> {
     let mut client = pool.get().await?;
     let transaction = begin(&mut client, request.booking.0).await?;
@@ -175,7 +185,7 @@ async fn try_hold(pool: &Pool, request: &HoldRequest) -> Result<HoldAnswer, Erro
         None => refuse(&transaction, request, "unknown_item", HoldAnswer::UnknownItem).await?,
         Some(listed) => match free_unit(&transaction, request).await? {
             None => refuse(&transaction, request, "taken", HoldAnswer::Taken { until: None }).await?,
-            Some(unit) => claim(&transaction, request, unit, listed).await?,
+            Some(unit) => claim(&transaction, request, unit, request.was_held.clone().unwrap_or(listed)).await?,
         },
     };
     transaction.commit().await?;
@@ -262,13 +272,17 @@ async fn claim(
     Ok(HoldAnswer::Held(listed))
 }
 
-/// Writes the refusal down: another attempt at the same call, still on its way, must not succeed after this answer.
+/// Writes the refusal down: another attempt at the same call, still on its way, must not succeed after this answer. What was
+/// held before is not refused for good: whoever stands in its way may go.
 async fn refuse(
     transaction: &Transaction<'_>,
     request: &HoldRequest,
     state: &str,
     answer: HoldAnswer,
 ) -> Result<HoldAnswer, Error> {
+    if request.was_held.is_some() {
+        return Ok(answer);
+    }
     let refuse = transaction.prepare_cached("insert into holds (booking, workflow, state) values ($1, $2, $3)").await?;
     transaction.execute(&refuse, &[&request.booking.0, &request.workflow, &state]).await?;
     Ok(answer)

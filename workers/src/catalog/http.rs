@@ -2,19 +2,42 @@
 //!
 //! `GET /items/{system}?after&limit`, `GET /items/{system}/{number}`, `POST /items/{system}`,
 //! `PATCH /items/{system}/{number}`, `DELETE /items/{system}/{number}` (409 while a booking holds it),
-//! `GET /reviews/{system}/{number}?after&limit`, `POST /reviews/{system}/{number}`.
+//! `GET /reviews/{system}/{number}?after&limit`, `POST /reviews/{system}/{number}`, `DELETE /customers/{customer}`.
 
 use super::{
+    confirm, free, hold,
     items::{self, Change, NewItem, Removed},
+    look, release,
     reviews::{self, NewReview},
 };
-use crate::http::{BODY_BYTES_MAX, Page, answer, found};
+use crate::http::{BODY_BYTES_MAX, Forgets, Page, answer, forget, found};
+use crate::road::Road;
 use deadpool_postgres::Pool;
 use warp::{Filter, Rejection, Reply, http::StatusCode, reply::Response};
+use workflows::contracts::catalog::{Confirm, Free, Hold, Look, Release};
+
+/// What somebody had stays on record; what they said goes with them.
+const FORGETS: Forgets = &[
+    ("holds", "update holds set customer = $2 where customer = $1"),
+    ("reviews", "delete from reviews where customer = $1"),
+];
 
 /// Every route, over a pool of connections.
-pub(super) fn routes(pool: Pool) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
-    let also = pool.clone();
+pub(super) fn routes(
+    pool: Pool,
+    road: &Road,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + use<> {
+    let contracts = road
+        .to(Hold, &pool, |pool, request| async move { hold(&pool, &request).await })
+        .or(road.to(Release, &pool, |pool, due| async move { release(&pool, &due).await }))
+        .unify()
+        .or(road.to(Confirm, &pool, |pool, due| async move { confirm(&pool, &due).await }))
+        .unify()
+        .or(road.to(Look, &pool, |pool, due| async move { look(&pool, &due).await }))
+        .unify()
+        .or(road.to(Free, &pool, |pool, request| async move { free(&pool, &request).await }))
+        .unify();
+    let (also, forgetful) = (pool.clone(), pool.clone());
     let with_pool = warp::any().map(move || pool.clone());
     let items = warp::path("items").and(with_pool);
     let body = || warp::body::content_length_limit(BODY_BYTES_MAX);
@@ -61,6 +84,7 @@ pub(super) fn routes(pool: Pool) -> impl Filter<Extract = (Response,), Error = R
             found(reviews::write(&pool, &system, number, &new).await)
         },
     );
+    let forgotten = forget(forgetful, FORGETS);
     let items = page.or(find).unify().or(register).unify().or(change).unify().or(remove).unify();
-    items.or(said).unify().or(say).unify()
+    contracts.or(items).unify().or(said).unify().or(say).unify().or(forgotten).unify()
 }

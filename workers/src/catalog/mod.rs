@@ -9,10 +9,10 @@ mod http;
 mod items;
 mod reviews;
 
-pub use holds::{confirm, free, hold, look, open, release};
+pub use holds::{confirm, free, hold, look, open, release, stands};
 pub use items::{Change, Item, NewItem, Removed};
 
-use crate::{GRACE, Setup, host, metrics::HOLDS_LIVE, store::Error};
+use crate::{GRACE, Setup, host, metrics::HOLDS_LIVE, road::Road, store::Error};
 use activities::Activities;
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
@@ -68,7 +68,12 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     migrate(&settings).await?;
     let pool = process::postgres::pool(&settings.database)?;
     let listener = process::admin::bind(settings.http).await?;
-    let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(pool.clone()));
+    let http = crate::http::serve(
+        listener,
+        settings.service_secret,
+        setup.stop.clone(),
+        http::routes(pool.clone(), &Road::of(setup)),
+    );
     let held = pool.clone();
     let options = WorkerOptions::new(catalog::QUEUE)
         .register_activities(Activities { pool })

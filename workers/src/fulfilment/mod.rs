@@ -11,6 +11,7 @@ pub use vouchers::{Voucher, disable, issue, send};
 use crate::{
     GRACE, Setup, host,
     http::{self, answer},
+    road::Road,
 };
 use activities::Activities;
 use deadpool_postgres::Pool;
@@ -76,7 +77,8 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     let pool = process::postgres::pool(&settings.database)?;
     let feed = process::postgres::pool(&settings.feed)?;
     let listener = process::admin::bind(settings.http).await?;
-    let http = http::serve(listener, settings.service_secret, setup.stop.clone(), routes(pool.clone()));
+    let http =
+        http::serve(listener, settings.service_secret, setup.stop.clone(), routes(pool.clone(), &Road::of(setup)));
     // On a task of its own: activities do not wait for it, nor it for them.
     let points = tokio::spawn(points::follow(pool.clone(), feed, setup.stop.clone()));
     let options = WorkerOptions::new(fulfilment::QUEUE)
@@ -105,8 +107,25 @@ struct Wanted {
 /// The longest page.
 const PAGE_MAX: i64 = 200;
 
-/// `POST /vouchers` with the ids of bookings: their vouchers. `GET /points?of&after`: what customers have.
-fn routes(pool: Pool) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+/// What was given stays on record.
+const FORGETS: http::Forgets = &[
+    ("vouchers", "update vouchers set customer = $2 where customer = $1"),
+    ("credits", "update credits set customer = $2 where customer = $1"),
+];
+
+/// `POST /vouchers` with the ids of bookings: their vouchers. `GET /points?of&after`: what customers have. `DELETE
+/// /customers/{customer}`: forgets whose they are.
+fn routes(
+    pool: Pool,
+    road: &Road,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + use<> {
+    let contracts = road
+        .to(fulfilment::Issue, &pool, |pool, request| async move { vouchers::issue(&pool, &request).await })
+        .or(road.to(fulfilment::Send, &pool, |pool, due| async move { vouchers::send(&pool, &due).await }))
+        .unify()
+        .or(road.to(fulfilment::Disable, &pool, |pool, due| async move { vouchers::disable(&pool, &due).await }))
+        .unify();
+    let forgotten = http::forget(pool.clone(), FORGETS);
     let with_pool = warp::any().map(move || pool.clone());
     let vouchers =
         warp::path!("vouchers")
@@ -122,5 +141,5 @@ fn routes(pool: Pool) -> impl Filter<Extract = (Response,), Error = Rejection> +
             answer(StatusCode::OK, points::page(&pool, wanted.of.as_deref(), &wanted.after, PAGE_MAX).await)
         },
     );
-    vouchers.or(points).unify()
+    contracts.or(vouchers).unify().or(points).unify().or(forgotten).unify()
 }

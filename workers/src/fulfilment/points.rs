@@ -15,6 +15,11 @@ const PAGE: i64 = 500;
 const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_LONG: Duration = Duration::from_secs(3);
 
+/// The transaction of what was written in another database, before the feed was restored into this one: then our place is one of
+/// that database's, and so many changes are read again.
+const BEFORE_HERE: i64 = 1;
+const TOLD_AGAIN: i64 = 1_000;
+
 /// What somebody has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Points {
@@ -54,7 +59,16 @@ async fn give(pool: &Pool, feed: &Pool) -> Result<i64, Error> {
     let page = "select tx, seq, booking, customer, coalesce(system = 'parcel' and ending = 'completed', false) as delivered \
                 from board.feed where (written_by, seq) > ($1::bigint::text::xid8, $2) order by written_by, seq limit $3";
     let rows = feed.get().await?.query(page, &[&tx, &seq, &PAGE]).await?;
-    let Some(last) = rows.last() else { return Ok(0) };
+    let Some(last) = rows.last() else {
+        let lost = "select not exists (select from board.feed where (written_by, seq) = ($1::bigint::text::xid8, $2)) \
+                    and exists (select from board.feed where written_by = $3::bigint::text::xid8)";
+        if tx > BEFORE_HERE && feed.get().await?.query_one(lost, &[&tx, &seq, &BEFORE_HERE]).await?.get(0) {
+            let back = "update positions set tx = $2, seq = greatest(seq - $3, 0) where feed = $1";
+            transaction.execute(back, &[&FEED, &BEFORE_HERE, &TOLD_AGAIN]).await?;
+            transaction.commit().await?;
+        }
+        return Ok(0);
+    };
     for row in rows.iter().filter(|row| row.get("delivered")) {
         let (booking, customer): (Uuid, &str) = (row.get("booking"), row.get("customer"));
         let credit = "insert into credits (booking, customer, points) values ($1, $2, $3) on conflict do nothing";

@@ -1,6 +1,6 @@
 //! Vouchers: one per booking, with a code that cannot be guessed.
 
-use crate::store::{Error, begin};
+use crate::store::{self, Error, begin};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use rand::{Rng, distr::Alphanumeric};
@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use workflows::{
     booking::BookingId,
     contracts::{
-        Due, Settled,
+        Due, Settled, Stand,
         fulfilment::{IssueRequest, VoucherAnswer},
     },
 };
@@ -78,6 +78,16 @@ pub async fn disable(pool: &Pool, due: &Due) -> Result<Settled, Error> {
     let was_issued: bool = transaction.query_one(disable, &[&booking]).await?.get(0);
     transaction.commit().await?;
     Ok(if was_issued { Settled::Done } else { Settled::Nothing })
+}
+
+/// Keeps the contract [`workflows::contracts::fulfilment::Stands`].
+///
+/// # Errors
+/// [`Error`]: not known yet.
+pub async fn stands(pool: &Pool, of: &[BookingId]) -> Result<Vec<Stand>, Error> {
+    let select = "select booking, case state when 'issued' then 'done' when 'sent' then 'firm' else 'back' end as standing \
+                  from vouchers where booking = any($1)";
+    store::stands(pool, select, of).await
 }
 
 /// The vouchers of some bookings; those without one are left out.

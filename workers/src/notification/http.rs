@@ -1,11 +1,12 @@
 //! The notification worker's HTTP side, for the gateway alone.
 //!
 //! `GET /messages/{system}?customer&booking&after&limit`, `GET /dead?after&limit`, `POST /dead/{message}/resend`,
-//! `GET /contacts/{customer}`, `PUT /contacts/{customer}`.
+//! `GET /contacts/{customer}`, `PUT /contacts/{customer}`, `DELETE /customers/{customer}`.
 
 use super::{Contact, Post, contacts, send};
 use crate::{
-    http::{BODY_BYTES_MAX, Page, answer, found},
+    http::{BODY_BYTES_MAX, Forgets, Page, answer, forget, found},
+    road::Road,
     store::Error,
 };
 use deadpool_postgres::Pool;
@@ -17,12 +18,18 @@ use tokio_postgres::{
     types::{Json, ToSql},
 };
 use warp::{Filter, Rejection, http::StatusCode, reply::Response};
-use workflows::contracts::notification::Notice;
+use workflows::contracts::notification::{self, Notice};
 
 /// A message that has waited longer than its saga asks for it is nobody's any more.
 const GIVEN_UP: &str = "(state = 'dead' or (state <> 'sent' and asked_at < now() - interval '3 days'))";
 const COLUMNS: &str = "message, booking, stage, system, item, text, language, channel, state, problem, attempts, asked_at, \
     sent_at";
+
+/// Where somebody can be reached, and everything that was said to them.
+const FORGETS: Forgets = &[
+    ("contacts", "delete from contacts where customer = $1"),
+    ("messages", "delete from messages where customer = $1"),
+];
 
 #[derive(Deserialize)]
 struct Of {
@@ -31,8 +38,13 @@ struct Of {
     booking: Option<uuid::Uuid>,
 }
 
-pub(super) fn routes(post: Arc<Post>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+pub(super) fn routes(
+    post: Arc<Post>,
+    road: &Road,
+) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + use<> {
+    let told = road.to(notification::Send, &post, |post, notice| async move { send(&post, &notice).await });
     let pool = post.pool.clone();
+    let forgotten = forget(pool.clone(), FORGETS);
     let with_pool = warp::any().map(move || pool.clone());
     let messages = warp::path!("messages" / String)
         .and(warp::get())
@@ -63,7 +75,18 @@ pub(super) fn routes(post: Arc<Post>) -> impl Filter<Extract = (Response,), Erro
         .then(|customer: String, contact: Contact, pool: Pool| async move {
             answer(StatusCode::OK, contacts::keep(&pool, &customer, &contact).await)
         });
-    messages.or(dead).unify().or(again).unify().or(contact).unify().or(keep).unify()
+    told.or(messages)
+        .unify()
+        .or(dead)
+        .unify()
+        .or(again)
+        .unify()
+        .or(contact)
+        .unify()
+        .or(keep)
+        .unify()
+        .or(forgotten)
+        .unify()
 }
 
 async fn messages(pool: &Pool, system: &str, of: &Of, page: &Page) -> Result<Vec<Value>, Error> {

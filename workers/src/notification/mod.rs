@@ -14,7 +14,7 @@ pub use channels::{Mail, Text};
 pub use contacts::Contact;
 pub use words::Language;
 
-use crate::{GRACE, Setup, host, metrics::MESSAGES, store::Error};
+use crate::{GRACE, Setup, host, metrics::MESSAGES, road::Road, store::Error};
 use activities::Activities;
 use channels::Outcome;
 use deadpool_postgres::Pool;
@@ -23,7 +23,10 @@ use secrecy::SecretString;
 use std::{net::SocketAddr, sync::Arc};
 use temporalio_sdk::WorkerOptions;
 use tokio_postgres::{Row, types::Json};
-use workflows::contracts::notification::{self, Notice};
+use workflows::{
+    booking::BookingId,
+    contracts::notification::{self, Heard, Notice},
+};
 
 mod embedded {
     refinery::embed_migrations!("src/notification/migrations");
@@ -104,7 +107,12 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
         text: settings.text.map(|url| Text::new(url, settings.text_token)).transpose()?,
     });
     let listener = process::admin::bind(settings.http).await?;
-    let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(post.clone()));
+    let http = crate::http::serve(
+        listener,
+        settings.service_secret,
+        setup.stop.clone(),
+        http::routes(post.clone(), &Road::of(setup)),
+    );
     let options = WorkerOptions::new(notification::QUEUE)
         .register_activities(Activities { post })
         .graceful_shutdown_period(GRACE)
@@ -170,6 +178,20 @@ pub async fn send(post: &Post, notice: &Notice) -> Result<(), NotSent> {
             Ok(())
         }
     }
+}
+
+/// Keeps the contract [`notification::Told`].
+///
+/// # Errors
+/// [`Error`]: not known.
+pub async fn told(pool: &Pool, of: &[BookingId]) -> Result<Vec<Heard>, Error> {
+    let of: Vec<uuid::Uuid> = of.iter().map(|booking| booking.0).collect();
+    let client = pool.get().await?;
+    let select = "select booking, array_agg(stage) as stages from messages \
+                  where booking = any($1) and state in ('sent', 'dead') group by booking";
+    let select = client.prepare_cached(select).await?;
+    let heard = |row: &Row| Heard { booking: BookingId(row.get("booking")), stages: row.get("stages") };
+    Ok(client.query(&select, &[&of]).await?.iter().map(heard).collect())
 }
 
 /// A message that is ours to deliver now.
@@ -245,7 +267,7 @@ async fn take(post: &Post, notice: &Notice) -> Result<Option<Envelope>, NotSent>
         // An attempt that ended without a word, such as that of a worker that was killed.
         ("sending", "mail") => "state = 'dead', problem = 'outcome_unknown'",
         // Nothing leaves the machine: it is told with this very transaction.
-        _ if !channel.leaves() => "state = 'sent', sent_at = now(), attempts = attempts + 1",
+        _ if notice.was_told || !channel.leaves() => "state = 'sent', sent_at = now(), attempts = attempts + 1",
         _ => "state = 'sending', tried_at = now(), attempts = attempts + 1",
     };
     let change = format!(
@@ -254,7 +276,7 @@ async fn take(post: &Post, notice: &Notice) -> Result<Option<Envelope>, NotSent>
     let row = transaction.query_one(&change, &[booking, stage, &text, &channel.name()]).await.map_err(Error::from)?;
     let ours = row.get::<_, &str>("state") != "dead";
     transaction.commit().await.map_err(Error::from)?;
-    Ok(ours.then_some(Envelope { channel, language, text }))
+    Ok((ours && !notice.was_told).then_some(Envelope { channel, language, text }))
 }
 
 /// A salon's customers are told by text, the others by mail; whoever has only one address, there.

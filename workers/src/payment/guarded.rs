@@ -1,11 +1,12 @@
 //! Any provider, left alone while it does not answer, and never asked more often than it was agreed.
 
-use super::provider::{Cancelled, Captured, Charged, Error, Order, Provider, Refunded};
+use super::provider::{Cancelled, Captured, Charged, Error, Order, Page, Provider, Refunded};
+use chrono::{DateTime, Utc};
 use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
-use process::breaker::{Breaker, Resting, Settings as BreakerSettings};
+use process::breaker::{Breaker, Settings as BreakerSettings};
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 /// What the provider is called in metrics and answers.
@@ -71,11 +72,14 @@ impl<P> Guarded<P> {
         Self { provider, breaker, limit }
     }
 
+    /// Takes a place in the limit. Before the breaker: a probe that may not be made would keep others from probing.
+    fn place(&self) -> Result<(), Error> {
+        self.limit
+            .check()
+            .map_err(|early| Error::Busy { retry_in: early.wait_time_from(DefaultClock::default().now()) })
+    }
+
     async fn ask<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        // The limit first: a probe that may not be made would keep others from probing.
-        if let Err(early) = self.limit.check() {
-            return Err(Resting { part: PART, retry_in: early.wait_time_from(DefaultClock::default().now()) }.into());
-        }
         let leave = self.breaker.enter()?;
         let answer = call.await;
         match &answer {
@@ -87,24 +91,34 @@ impl<P> Guarded<P> {
 }
 
 impl<P: Provider> Provider for Guarded<P> {
-    fn available(&self) -> Result<(), Error> {
-        // Only looked at: the leave is for the call itself.
-        self.breaker.enter().map(drop).map_err(Error::from)
+    fn admit(&self) -> Result<(), Error> {
+        // Only looked at: whoever is sent away takes no place in the limit, and the breaker counts the call itself.
+        drop(self.breaker.enter()?);
+        self.place()
     }
 
     async fn charge(&self, order: &Order) -> Result<Charged, Error> {
+        // It was admitted, and has its place.
         self.ask(self.provider.charge(order)).await
     }
 
     async fn find(&self, key: &str) -> Result<Option<Captured>, Error> {
+        self.place()?;
         self.ask(self.provider.find(key)).await
     }
 
     async fn cancel(&self, key: &str) -> Result<Cancelled, Error> {
+        self.place()?;
         self.ask(self.provider.cancel(key)).await
     }
 
     async fn refund(&self, key: &str, captured: &Captured) -> Result<Refunded, Error> {
+        self.place()?;
         self.ask(self.provider.refund(key, captured)).await
+    }
+
+    async fn list(&self, since: DateTime<Utc>, after: Option<&str>) -> Result<Page, Error> {
+        self.place()?;
+        self.ask(self.provider.list(since, after)).await
     }
 }

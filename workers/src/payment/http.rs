@@ -1,9 +1,10 @@
 //! The payment worker's HTTP side, for the gateway alone: `GET /provider` says how the provider is, `PUT /provider` turns the
-//! switch, `GET /postings/{booking}` shows where the money of a booking went.
+//! switch, `GET /postings/{booking}` shows where the money of a booking went, `DELETE
+//! /customers/{customer}` forgets whose it was.
 
 use super::{Ledger, switch};
 use crate::{
-    http::{BODY_BYTES_MAX, answer},
+    http::{BODY_BYTES_MAX, Forgets, answer, forget},
     store::Error,
 };
 use deadpool_postgres::Pool;
@@ -13,6 +14,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 use warp::{Filter, Rejection, http::StatusCode, reply::Response};
 use workflows::booking::BookingId;
+
+/// The money trail stays: amounts, times and the provider's own numbers.
+const FORGETS: Forgets = &[("charges", "update charges set customer = $2, method = null where customer = $1")];
 
 /// How the provider is, as this worker sees it.
 #[derive(Serialize)]
@@ -51,6 +55,7 @@ impl Shown {
 }
 
 pub(super) fn routes(shown: Shown) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync {
+    let forgotten = forget(shown.pool.clone(), FORGETS);
     let shown = warp::any().map(move || shown.clone());
     let look = warp::path!("provider")
         .and(warp::get())
@@ -66,5 +71,5 @@ pub(super) fn routes(shown: Shown) -> impl Filter<Extract = (Response,), Error =
         warp::path!("postings" / Uuid).and(warp::get()).and(shown).then(|booking: Uuid, shown: Shown| async move {
             answer(StatusCode::OK, shown.ledger.postings(BookingId(booking)).await)
         });
-    look.or(turn).unify().or(postings).unify()
+    look.or(turn).unify().or(postings).unify().or(forgotten).unify()
 }

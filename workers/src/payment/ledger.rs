@@ -4,7 +4,7 @@
 //! No transaction is open while the provider is called.
 
 use super::provider::{Captured, Charged};
-use crate::store::{Error, begin, open_page};
+use crate::store::{self, Error, begin, open_page};
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, Transaction};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use workflows::{
     booking::BookingId,
     contracts::{
-        Settled,
+        Settled, Stand,
         payment::{ChargeAnswer, ChargeRequest},
         recovery::{Claims, OpenAfter},
     },
@@ -93,6 +93,15 @@ pub(super) enum Standing {
     Captured { captured: Captured, in_doubt: bool },
     /// It may have been captured.
     InDoubt { sent_at: DateTime<Utc> },
+}
+
+/// A charge as a comparison with the provider's books sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Booked {
+    pub state: String,
+    pub amount: Money,
+    /// What it is called there, once it was captured.
+    pub reference: Option<String>,
 }
 
 struct Charge {
@@ -183,11 +192,12 @@ impl Ledger {
         let mut client = self.pool.get().await?;
         let transaction = begin(&mut client, booking).await?;
         let Some(charge) = find(&transaction, booking).await? else {
-            let close = "insert into charges (booking, amount_minor, currency, state, settled_at) \
-                         values ($1, 0, 'XXX', 'voided', now())";
-            transaction.execute(close, &[&booking]).await?;
+            // No row is no proof that nothing was taken: these books may be those of last night.
+            let close = "insert into charges (booking, amount_minor, currency, state) values ($1, 0, 'XXX', 'refunding') \
+                         returning sent_at";
+            let sent_at = transaction.query_one(close, &[&booking]).await?.get(0);
             transaction.commit().await?;
-            return Ok(Undoing::Over(Ended::Empty));
+            return Ok(Undoing::Open(Standing::InDoubt { sent_at }));
         };
         let undoing = match charge.state.as_str() {
             "declined" | "voided" => Undoing::Over(Ended::Empty),
@@ -246,6 +256,10 @@ impl Ledger {
         let mut client = self.pool.get().await?;
         let transaction = begin(&mut client, booking).await?;
         let charge = find(&transaction, booking).await?.ok_or(Error::Corrupt("charges.booking"))?;
+        // Given up meanwhile: what comes back now is for a person to look at.
+        if charge.state == "written_off" {
+            return Ok(Ended::WrittenOff);
+        }
         if charge.state != "refunded" {
             let refunded = "update charges set state = 'refunded', refunded_at = now(), refund_sent_at = null, \
                             resolved_ref = $2 where booking = $1";
@@ -276,6 +290,22 @@ impl Ledger {
             transaction.commit().await?;
         }
         Ok(Some(Ended::WrittenOff))
+    }
+
+    /// What is known of a charge that has been asked for before; `None`: nothing for sure.
+    pub(super) async fn answered(&self, booking: BookingId) -> Result<Option<ChargeAnswer>, Error> {
+        let booking = booking.0;
+        let mut client = self.pool.get().await?;
+        let transaction = begin(&mut client, booking).await?;
+        let charge = find(&transaction, booking).await?;
+        Ok(charge.filter(|charge| charge.state != "intended").map(|charge| answer(&charge)))
+    }
+
+    /// How far the charge of a booking is; `None`: there is none.
+    pub(super) async fn state(&self, booking: BookingId) -> Result<Option<String>, Error> {
+        let client = self.pool.get().await?;
+        let row = client.query_opt("select state from charges where booking = $1", &[&booking.0]).await?;
+        Ok(row.map(|row| row.get(0)))
     }
 
     /// The postings of a booking, oldest first.
@@ -349,6 +379,54 @@ impl Ledger {
         Ok(())
     }
 
+    /// Keeps the contract [`workflows::contracts::payment::Stands`].
+    ///
+    /// # Errors
+    /// [`Error`]: not known yet.
+    pub async fn stands(&self, of: &[BookingId]) -> Result<Vec<Stand>, Error> {
+        let select = "select booking, case when state in ('refunded', 'written_off') then 'back' \
+                      when provider_ref is not null then 'done' else 'nothing' end as standing \
+                      from charges where booking = any($1)";
+        store::stands(&self.pool, select, of).await
+    }
+
+    /// What a booking's charge is here.
+    pub(super) async fn booked(&self, booking: BookingId) -> Result<Option<Booked>, Error> {
+        let client = self.pool.get().await?;
+        let select = "select state, amount_minor, currency, provider_ref from charges where booking = $1";
+        let select = client.prepare_cached(select).await?;
+        client.query_opt(&select, &[&booking.0]).await?.map(|row| booked(&row)).transpose()
+    }
+
+    /// The charges that were settled or given back since a time, a page of them, and where the next page begins.
+    pub(super) async fn settled_since(
+        &self,
+        since: DateTime<Utc>,
+        after: Option<&str>,
+        page: usize,
+    ) -> Result<(Vec<(BookingId, Booked)>, Option<String>), Error> {
+        let place = |place: &str| -> Option<(DateTime<Utc>, Uuid)> {
+            let (at, booking) = place.split_once(' ')?;
+            Some((at.parse().ok()?, booking.parse().ok()?))
+        };
+        let (at, after) = match after {
+            Some(after) => place(after).ok_or(Error::Corrupt("place in the list of charges"))?,
+            None => (since, Uuid::nil()),
+        };
+        let select = "select booking, state, amount_minor, currency, provider_ref, coalesce(refunded_at, settled_at) as at \
+                      from charges where provider_ref is not null and (coalesce(refunded_at, settled_at), booking) > ($1, $2) \
+                      order by coalesce(refunded_at, settled_at), booking limit $3";
+        let client = self.pool.get().await?;
+        let limit = i64::try_from(page).unwrap_or(i64::MAX);
+        let rows = client.query(&client.prepare_cached(select).await?, &[&at, &after, &limit]).await?;
+        let next = rows.last().filter(|_| rows.len() == page).map(|last| {
+            let (at, booking): (DateTime<Utc>, Uuid) = (last.get("at"), last.get("booking"));
+            format!("{} {booking}", at.to_rfc3339())
+        });
+        let charges = rows.iter().map(|row| Ok((BookingId(row.get("booking")), booked(row)?)));
+        Ok((charges.collect::<Result<_, Error>>()?, next))
+    }
+
     /// Records that nothing was taken and nothing will be.
     pub(super) async fn void(&self, booking: BookingId) -> Result<Settled, Error> {
         let client = self.pool.get().await?;
@@ -357,6 +435,14 @@ impl Ledger {
         client.execute(void, &[&booking.0]).await?;
         Ok(Settled::Nothing)
     }
+}
+
+fn booked(row: &Row) -> Result<Booked, Error> {
+    Ok(Booked {
+        state: row.get("state"),
+        amount: crate::store::money(row.get("amount_minor"), row.get("currency"))?,
+        reference: row.get("provider_ref"),
+    })
 }
 
 async fn find(transaction: &Transaction<'_>, booking: Uuid) -> Result<Option<Charge>, Error> {
@@ -396,13 +482,16 @@ async fn capture(
     captured: &Captured,
     state: &str,
 ) -> Result<(), Error> {
-    // The provider's figure is what will be refunded; it must be the one we asked for.
-    if captured.amount != charge.amount {
+    // The provider's figure is what will be refunded; it must be the one we asked for, where we know what that was.
+    if captured.amount != charge.amount && !charge.amount.is_zero() {
         return Err(Error::Corrupt("provider amount"));
     }
-    let record = "update charges set state = $2, provider_ref = $3, settled_at = now() where booking = $1";
-    transaction.execute(record, &[&booking, &state, &captured.reference]).await?;
-    post(transaction, booking, &CAPTURE, charge.amount).await
+    let Captured { reference, amount, .. } = captured;
+    let record = "update charges set state = $2, provider_ref = $3, amount_minor = $4, currency = $5, settled_at = now() \
+                  where booking = $1";
+    let (minor, currency) = (amount.amount_minor(), amount.currency().code());
+    transaction.execute(record, &[&booking, &state, reference, &minor, &currency]).await?;
+    post(transaction, booking, &CAPTURE, *amount).await
 }
 
 /// Money that goes from one account to another. Each movement happens once per booking: the table says so.

@@ -4,29 +4,39 @@
 //! agrees with the provider's books. Does not know why a booking is charged.
 
 mod activities;
+pub mod chosen;
+mod compare;
+pub mod events;
 pub mod guarded;
 mod http;
 mod ledger;
 pub mod provider;
 mod simulator;
+pub mod stripe;
 pub mod switch;
 mod timed;
 
 pub use guarded::Guarded;
 pub use ledger::{Ledger, Posting};
 pub use simulator::Simulator;
+pub use stripe::Stripe;
 pub use timed::Timed;
 
 use crate::{
     GRACE, Setup, host,
-    metrics::{CHARGES, DIFFERENCE},
+    metrics::{CHARGES, DIFFERENCE, DISAGREEMENTS},
 };
-use activities::{Activities, Returns};
+use activities::Activities;
+use chosen::Chosen;
+use futures::future::Either;
 use ledger::{Ended, Opened, Standing, Undoing};
 use process::breaker::Breaker;
 use provider::{Cancelled, Captured, Charged, Order, Provider, Refunded};
 use secrecy::SecretString;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
 use temporalio_sdk::WorkerOptions;
 use workflows::{
     booking::BookingId,
@@ -46,8 +56,8 @@ pub struct Settings {
     pub database: SecretString,
     /// `HOLDFAST_PAYMENT_ADMIN`: where health and metrics are served.
     pub admin: SocketAddr,
-    /// `HOLDFAST_PAYMENT_PROVIDER_URL`: where the provider is.
-    pub provider_url: reqwest::Url,
+    /// `HOLDFAST_PAYMENT_PROVIDER`: who takes the money.
+    pub provider: chosen::Settings,
     /// When the provider is left alone, and how often it may be asked.
     pub guard: guarded::Settings,
     /// `HOLDFAST_PAYMENT_HTTP`: where the gateway reaches the worker.
@@ -62,11 +72,11 @@ impl Settings {
     /// # Errors
     /// [`process::settings::Error`] for a variable that cannot be used.
     pub fn read() -> Result<Self, process::settings::Error> {
-        use process::settings::{database, or, required, secret};
+        use process::settings::{database, or, secret};
         Ok(Self {
             database: database("HOLDFAST_PAYMENT_DATABASE_URL")?,
             admin: or("HOLDFAST_PAYMENT_ADMIN", "address:port", SocketAddr::from(([127, 0, 0, 1], 8192)))?,
-            provider_url: required("HOLDFAST_PAYMENT_PROVIDER_URL", "the base URL of the payment provider")?,
+            provider: chosen::Settings::read()?,
             guard: guarded::Settings::read()?,
             http: or("HOLDFAST_PAYMENT_HTTP", "address:port", SocketAddr::from(([127, 0, 0, 1], 8184)))?,
             service_secret: secret("HOLDFAST_SERVICE_SECRET", "at least 16 random characters", 16)?,
@@ -91,14 +101,24 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
     let pool = process::postgres::pool(&settings.database)?;
     let ledger = Ledger::new(pool.clone());
     let breaker = Arc::new(Breaker::new(guarded::PART, settings.guard.breaker));
-    let simulator = Timed(Simulator::new(settings.provider_url.as_str())?);
-    let provider = Guarded::new(simulator, breaker.clone(), settings.guard.calls_per_second_max);
+    let provider = Timed(Chosen::new(&settings.provider)?);
+    let provider = Guarded::new(provider, breaker.clone(), settings.guard.calls_per_second_max);
     let listener = process::admin::bind(settings.http).await?;
     let shown = http::Shown { pool: pool.clone(), ledger: ledger.clone(), breaker: breaker.clone() };
     let http = crate::http::serve(listener, settings.service_secret, setup.stop.clone(), http::routes(shown));
+    // There from the start, so that a first one is seen to be one more.
+    LazyLock::force(&DISAGREEMENTS);
     let books = ledger.clone();
+    let desk = Arc::new(Desk { ledger, provider });
+    let calls = match settings.provider {
+        chosen::Settings::Stripe { events: Some((at, secret)), .. } => {
+            let listener = process::admin::bind(at).await?;
+            Either::Left(events::hear(listener, secret, desk.clone(), pool.clone(), setup.stop.clone()))
+        }
+        _ => Either::Right(std::future::ready(())),
+    };
     let options = WorkerOptions::new(payment::QUEUE)
-        .register_activities(Activities { desk: Desk { ledger, provider }, returns: Returns::default() })
+        .register_activities(Activities::new(desk, settings.guard.calls_per_second_max))
         .graceful_shutdown_period(GRACE)
         .build();
     tokio::try_join!(
@@ -109,6 +129,10 @@ pub async fn run(settings: Settings, setup: &Setup) -> anyhow::Result<()> {
         },
         async {
             http.await;
+            Ok(())
+        },
+        async {
+            calls.await;
             Ok(())
         },
         async {
@@ -149,17 +173,6 @@ pub enum Unknown {
     Settling,
 }
 
-impl Unknown {
-    /// When to ask again, where that is known.
-    #[must_use]
-    pub fn retry_in(&self) -> Option<Duration> {
-        match self {
-            Self::Provider(provider::Error::Resting(resting)) => Some(resting.retry_in),
-            Self::Ledger(_) | Self::Provider(_) | Self::Settling => None,
-        }
-    }
-}
-
 /// Where charges and refunds are made: a ledger and a provider.
 pub struct Desk<P> {
     /// Our books.
@@ -178,8 +191,13 @@ impl<P: Provider> Desk<P> {
             // Nothing to take, so nothing to give back: the provider never hears of it.
             return Ok(ChargeAnswer::Captured);
         }
-        // Before the intent: most of those that come while it is left alone are then in no doubt, and need no looking up first.
-        self.provider.available()?;
+        if let Err(later) = self.provider.admit() {
+            // Whoever asks again for what is known hears it, also while the provider is away.
+            return self.ledger.answered(request.booking).await?.ok_or_else(|| later.into());
+        }
+        if request.was_captured {
+            return self.take_over(request).await;
+        }
         let in_doubt = match self.ledger.open(request).await? {
             Opened::Answered(answer) => return Ok(answer),
             Opened::New => false,
@@ -205,6 +223,18 @@ impl<P: Provider> Desk<P> {
             }
         };
         Ok(self.ledger.settle(request.booking, charged).await?)
+    }
+
+    /// Writes down again what was captured, as the provider has it. Whether it has been given back since is another question.
+    async fn take_over(&self, request: &ChargeRequest) -> Result<ChargeAnswer, Unknown> {
+        if let Some(answer) = self.ledger.answered(request.booking).await? {
+            return Ok(answer);
+        }
+        let Some(captured) = self.provider.find(&request.booking.to_string()).await? else {
+            return Ok(ChargeAnswer::Declined { reason: "unknown_at_provider".to_owned() });
+        };
+        self.ledger.open(request).await?;
+        Ok(self.ledger.settle(request.booking, Charged::Captured(captured)).await?)
     }
 
     /// Keeps the contract [`payment::Refund`].
@@ -258,6 +288,36 @@ impl<P: Provider> Desk<P> {
             },
             None => self.give_back(booking, &key, &captured).await,
         }
+    }
+
+    /// Looks up what has become of a charge or a refund that is under way, and writes it down. Whoever asks for it next hears it.
+    ///
+    /// # Errors
+    /// [`Unknown`]: look again.
+    pub async fn look_again(&self, booking: BookingId) -> Result<(), Unknown> {
+        // First ours, which costs nobody else anything: most calls say what is known.
+        let Some(state) = self.ledger.state(booking).await? else { return Ok(()) };
+        if state == "captured" {
+            return Ok(());
+        }
+        let Some(captured) = self.provider.find(&booking.to_string()).await? else { return Ok(()) };
+        match (state.as_str(), captured.refunded) {
+            ("intended", false) => {
+                self.ledger.settle(booking, Charged::Captured(captured)).await?;
+            }
+            ("refunding", true) => {
+                self.ledger.record_capture(booking, captured).await?;
+                self.ledger.record_refund(booking, None).await?;
+            }
+            // They have the money, and our books say that they do not: a refund that failed later, for one.
+            ("refunded" | "voided" | "declined", false) => {
+                DISAGREEMENTS.inc();
+                tracing::error!(%booking, state, "the provider has money that our books do not know of");
+            }
+            // Known already, or under way.
+            _ => {}
+        }
+        Ok(())
     }
 
     async fn give_back(&self, booking: BookingId, key: &str, captured: &Captured) -> Result<Settled, Unknown> {

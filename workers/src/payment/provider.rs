@@ -1,5 +1,6 @@
 //! What a payment provider must be able to do for us. Everything is addressed by *our* key, the booking id.
 
+use chrono::{DateTime, Utc};
 use std::time::Duration;
 use workflows::money::Money;
 
@@ -7,15 +8,16 @@ use workflows::money::Money;
 ///
 /// Every call may be repeated under the same key. An [`Error`] means that it is not known whether the call took effect.
 pub trait Provider: Send + Sync + 'static {
-    /// May it be asked now? Only a hint: the call itself may still find out otherwise.
+    /// Leave to charge once, asked for before anybody writes down that a charge begins: whoever is sent away here is in no
+    /// doubt afterwards.
     ///
     /// # Errors
-    /// [`Error::Resting`] when not.
-    fn available(&self) -> Result<(), Error> {
+    /// [`Error::Resting`] or [`Error::Busy`]: come back later.
+    fn admit(&self) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Takes money, once per key.
+    /// Takes money, once per key, with leave to do so.
     fn charge(&self, order: &Order) -> impl Future<Output = Result<Charged, Error>> + Send;
 
     /// Looks up what became of a key, in the provider's books, not in its memory of recent requests. `None`: nothing was
@@ -27,6 +29,18 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Gives back what was taken under a key, once.
     fn refund(&self, key: &str, captured: &Captured) -> impl Future<Output = Result<Refunded, Error>> + Send;
+
+    /// Lists what was taken since a time, from the provider's books, a page at a time.
+    fn list(&self, since: DateTime<Utc>, after: Option<&str>) -> impl Future<Output = Result<Page, Error>> + Send;
+}
+
+/// A page of the provider's books.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// What was taken under which of our keys. What was taken under none is somebody else's.
+    pub taken: Vec<(String, Captured)>,
+    /// Where the next page begins; none: this is the last.
+    pub after: Option<String>,
 }
 
 /// What is to be charged.
@@ -106,6 +120,12 @@ pub enum Error {
     /// It was not asked: it is left alone for now.
     #[error("the provider was not asked")]
     Resting(#[from] process::breaker::Resting),
+    /// It was not asked: others have asked it as often as is allowed for now.
+    #[error("the provider was not asked")]
+    Busy {
+        /// When there is room again.
+        retry_in: Duration,
+    },
     /// An answer that cannot be true.
     #[error("the provider's {0} makes no sense")]
     Nonsense(&'static str),

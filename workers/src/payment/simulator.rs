@@ -1,7 +1,9 @@
 //! The payment simulator as a provider. It speaks plain HTTP: `POST /charges`, `GET /charges/{key}`,
-//! `POST /charges/{key}/cancel`, `POST /charges/{key}/refund`.
+//! `POST /charges/{key}/cancel`, `POST /charges/{key}/refund`, `GET /books`.
 
-use super::provider::{Cancelled, Captured, Charged, Error, Order, Provider, Refunded};
+use super::provider::{Cancelled, Captured, Charged, Error, Order, Page, Provider, Refunded};
+use chrono::{DateTime, Utc};
+use process::traces::{self, Context};
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -9,6 +11,9 @@ use workflows::money::Money;
 
 /// Shorter than an activity's attempt, so that a lost answer ends as an error of ours.
 const ANSWER_MAX: Duration = Duration::from_secs(8);
+
+/// So many charges are listed at once.
+const PAGE: usize = 100;
 
 /// A client of the payment simulator.
 pub struct Simulator {
@@ -27,6 +32,7 @@ struct NewCharge<'order> {
 
 #[derive(Deserialize)]
 struct Charge {
+    key: String,
     status: Status,
     reference: Option<String>,
     reason: Option<String>,
@@ -71,8 +77,8 @@ impl Provider for Simulator {
             currency: order.amount.currency().code(),
             method: order.method.as_deref(),
         };
-        let request = self.client.post(format!("{}/charges", self.base)).header("idempotency-key", &order.key);
-        let response = request.json(&body).send().await?;
+        let request = self.client.post(format!("{}/charges", self.base)).headers(traces::headers(&Context::current()));
+        let response = request.header("idempotency-key", &order.key).json(&body).send().await?;
         match response.status() {
             StatusCode::CREATED | StatusCode::OK | StatusCode::PAYMENT_REQUIRED => {}
             status => return Err(Error::Unclear { status: status.as_u16() }),
@@ -88,7 +94,7 @@ impl Provider for Simulator {
     }
 
     async fn find(&self, key: &str) -> Result<Option<Captured>, Error> {
-        let response = self.client.get(self.of(key, "")).send().await?;
+        let response = self.client.get(self.of(key, "")).headers(traces::headers(&Context::current())).send().await?;
         match response.status() {
             StatusCode::NOT_FOUND => Ok(None),
             StatusCode::OK => taken(response).await,
@@ -97,7 +103,8 @@ impl Provider for Simulator {
     }
 
     async fn cancel(&self, key: &str) -> Result<Cancelled, Error> {
-        let response = self.client.post(self.of(key, "/cancel")).send().await?;
+        let response =
+            self.client.post(self.of(key, "/cancel")).headers(traces::headers(&Context::current())).send().await?;
         match response.status() {
             StatusCode::OK => Ok(taken(response).await?.map_or(Cancelled::Refused, Cancelled::Captured)),
             status => Err(Error::Unclear { status: status.as_u16() }),
@@ -107,7 +114,13 @@ impl Provider for Simulator {
     async fn refund(&self, key: &str, captured: &Captured) -> Result<Refunded, Error> {
         let body =
             serde_json::json!({ "reference": captured.reference, "amount_minor": captured.amount.amount_minor() });
-        let response = self.client.post(self.of(key, "/refund")).json(&body).send().await?;
+        let response = self
+            .client
+            .post(self.of(key, "/refund"))
+            .headers(traces::headers(&Context::current()))
+            .json(&body)
+            .send()
+            .await?;
         match response.status() {
             StatusCode::OK => Ok(Refunded::Done),
             StatusCode::CONFLICT => {
@@ -116,6 +129,25 @@ impl Provider for Simulator {
             }
             status => Err(Error::Unclear { status: status.as_u16() }),
         }
+    }
+
+    async fn list(&self, since: DateTime<Utc>, after: Option<&str>) -> Result<Page, Error> {
+        let skip: usize = after.map_or(Ok(0), str::parse).map_err(|_| Error::Nonsense("place in a list"))?;
+        let query = [
+            ("since_ms", since.timestamp_millis().to_string()),
+            ("skip", skip.to_string()),
+            ("limit", PAGE.to_string()),
+        ];
+        let request = self.client.get(format!("{}/books", self.base)).query(&query);
+        let response = request.headers(traces::headers(&Context::current())).send().await?;
+        if response.status() != StatusCode::OK {
+            return Err(Error::Unclear { status: response.status().as_u16() });
+        }
+        let charges: Vec<Charge> = response.json().await?;
+        let after = (charges.len() == PAGE).then(|| (skip + PAGE).to_string());
+        let taken = charges.into_iter().filter(|charge| charge.reference.is_some());
+        let taken = taken.map(|charge| Ok((charge.key.clone(), captured(charge)?))).collect::<Result<_, Error>>()?;
+        Ok(Page { taken, after })
     }
 }
 

@@ -1,20 +1,26 @@
 //! Any provider, with its calls measured.
 
-use super::provider::{Cancelled, Captured, Charged, Error, Order, Provider, Refunded};
+use super::provider::{Cancelled, Captured, Charged, Error, Order, Page, Provider, Refunded};
 use crate::metrics::PROVIDER;
+use chrono::{DateTime, Utc};
+use process::traces::{self, Traced};
 use std::time::Instant;
 
 /// A provider whose calls are measured: how long they take, and whether their outcome is known.
 pub struct Timed<P>(pub P);
 
 async fn timed<T>(
-    operation: &str,
+    operation: &'static str,
     call: impl Future<Output = Result<T, Error>>,
     outcome: impl Fn(&T) -> &'static str,
 ) -> Result<T, Error> {
     let began = Instant::now();
-    let answer = call.await;
+    let span = traces::asking("payment provider");
+    let answer = call.with_context(span.clone()).await;
     let outcome = answer.as_ref().map_or("unknown", outcome);
+    traces::say(&span, "operation", operation);
+    traces::say(&span, "outcome", outcome);
+    tracing::info!(operation, outcome, "the payment provider was asked");
     PROVIDER.with_label_values(&[operation, outcome]).observe(began.elapsed().as_secs_f64());
     answer
 }
@@ -47,5 +53,9 @@ impl<P: Provider> Provider for Timed<P> {
             Refunded::Refused { .. } => "refused",
         })
         .await
+    }
+
+    async fn list(&self, since: DateTime<Utc>, after: Option<&str>) -> Result<Page, Error> {
+        timed("list", self.0.list(since, after), |_| "listed").await
     }
 }

@@ -6,11 +6,11 @@ use deadpool_postgres::Pool;
 use futures::future::join_all;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
-use workers::catalog::{confirm, hold, look, open, release};
+use workers::catalog::{confirm, hold, look, open, release, stands};
 use workflows::{
     booking::{BookingId, Item, Period},
     contracts::{
-        Due, Settled,
+        Due, Settled, Stand, Standing,
         catalog::{Held, HoldAnswer, HoldRequest, Sight},
         recovery::OpenAfter,
     },
@@ -35,6 +35,7 @@ fn wish(booking: BookingId, item: &Item) -> HoldRequest {
         customer: Some("c".parse().unwrap()),
         item: item.clone(),
         period: None,
+        was_held: None,
     }
 }
 
@@ -46,6 +47,28 @@ async fn live_holds(pool: &Pool, item: &Item) -> i64 {
     let query = "select count(*) from holds join units using (unit) where system = $1 and number = $2 \
                  and state in ('held', 'confirmed')";
     pool.get().await.unwrap().query_one(query, &[&item.system, &item.number]).await.unwrap().get(0)
+}
+
+/// P3: our tables were restored from a backup. What was held is held again under its old price, if nobody else has it; and while
+/// somebody has, that is no answer for good.
+#[tokio::test]
+async fn what_our_tables_have_lost_is_held_again_as_it_was() {
+    let (pool, item) = (database("CATALOG"), item_of(1).await);
+    let (lost, other) = (booking(), booking());
+    let was = Held { name: "as it was".to_owned(), price: won(700) };
+    let again = HoldRequest { was_held: Some(was.clone()), ..wish(lost, &item) };
+    hold(&pool, &wish(other, &item)).await.unwrap();
+
+    assert_eq!(hold(&pool, &again).await.unwrap(), HoldAnswer::Taken { until: None });
+    release(&pool, &Due::of(other)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(hold(&pool, &again).await.unwrap(), HoldAnswer::Held(was.clone()));
+    }
+    assert_eq!(live_holds(&pool, &item).await, 1);
+    confirm(&pool, &Due::of(lost)).await.unwrap();
+    let stands = stands(&pool, &[lost, other, booking()]).await.unwrap();
+    let known = |booking, standing| stands.contains(&Stand { booking, standing });
+    assert!(stands.len() == 2 && known(lost, Standing::Firm) && known(other, Standing::Back), "{stands:?}");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ fn notice(system: &str, stage: &str, customer: &str) -> Notice {
         item_name: Some("Hello, JAVA".to_owned()),
         reason: None,
         money: Money::NotTaken,
+        was_told: false,
     }
 }
 

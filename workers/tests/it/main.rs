@@ -6,4 +6,5 @@ mod delivery;
 mod notification;
 mod payment;
 mod providers;
+mod stripe;
 mod world;

@@ -17,6 +17,7 @@ async fn a_stage_is_told_once_however_often_it_is_asked_for() {
         item_name: Some("Hello, JAVA".to_owned()),
         reason: None,
         money: Money::NotTaken,
+        was_told: false,
     };
     let next = Notice { stage: "approved".to_owned(), ..notice.clone() };
 
@@ -50,6 +51,7 @@ async fn a_customer_whose_request_is_turned_back_hears_what_became_of_their_mone
             item_name: Some("Hello, JAVA".to_owned()),
             reason: Some("rejected".to_owned()),
             money,
+            was_told: false,
         };
         send(&post, &notice).await.unwrap();
 

@@ -2,21 +2,23 @@
 //! provider, whatever gets lost in between.
 
 use crate::world::{Provider as Process, booking, database, won};
+use chrono::{DateTime, TimeDelta, Utc};
 use dev::simulator::{
     books::Status,
     faults::{After, Before, Fault, Operation},
 };
 use futures::future::join_all;
-use std::time::Duration;
+use process::breaker::Breaker;
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 use workers::payment::{
-    Desk, Ledger, Simulator, Unknown,
-    provider::{Cancelled, Captured, Charged, Error, Order, Provider, Refunded},
+    Desk, Guarded, Ledger, Simulator, Unknown, guarded,
+    provider::{Cancelled, Captured, Charged, Error, Order, Page, Provider, Refunded},
 };
 use workflows::{
     booking::{BookingId, Subject},
     contracts::{
-        ByHand, Due, Settled,
-        payment::{ChargeAnswer, ChargeRequest},
+        ByHand, Due, Settled, Stand, Standing,
+        payment::{Cause, ChargeAnswer, ChargeRequest, ComparePage, Discrepancy, Whose},
         recovery::OpenAfter,
     },
 };
@@ -28,6 +30,7 @@ fn request(booking: BookingId) -> ChargeRequest {
         customer: "c".parse().unwrap(),
         amount: won(3000),
         method: None,
+        was_captured: false,
     }
 }
 
@@ -90,6 +93,23 @@ async fn charges_of_one_booking_at_the_same_time_count_once() {
     assert_eq!((kept(booking).await, provider_kept(&process).await), (3000, (3000, 1)));
 }
 
+/// What is known needs no provider: also while it is left alone, whoever asks again hears it.
+#[tokio::test]
+async fn a_charge_that_is_known_is_answered_while_the_provider_is_left_alone() {
+    let process = Process::start().await;
+    let breaker = Arc::new(Breaker::new("a test's provider", guarded::Settings::default().breaker));
+    let provider = Guarded::new(Simulator::new(&process.url).unwrap(), breaker.clone(), NonZeroU32::MAX);
+    let desk = Desk { ledger: Ledger::new(database("PAYMENT")), provider };
+    let (known, new) = (booking(), booking());
+    assert_eq!(desk.charge(&request(known)).await.unwrap(), ChargeAnswer::Captured);
+    breaker.pause(true);
+    assert_eq!(desk.charge(&request(known)).await.unwrap(), ChargeAnswer::Captured);
+    let resting = desk.charge(&request(new)).await.expect_err("nobody is asked");
+    assert!(matches!(resting, Unknown::Provider(Error::Resting(_))), "{resting:?}");
+    // Who was sent away is in no doubt.
+    assert_eq!(desk_state(new).await, None);
+}
+
 #[tokio::test]
 async fn a_decline_is_remembered_and_leaves_nothing() {
     let (desk, process) = desk().await;
@@ -102,6 +122,58 @@ async fn a_decline_is_remembered_and_leaves_nothing() {
 
     assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Nothing);
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 0)));
+}
+
+/// P1: our tables were restored from a backup. What was captured is taken over from the provider's books, once, and refunded once;
+/// what they do not know of is never charged.
+#[tokio::test]
+async fn what_our_tables_have_lost_is_taken_over_from_the_provider() {
+    let (desk, process) = desk().await;
+    let (booking, unknown) = (booking(), booking());
+    desk.charge(&request(booking)).await.unwrap();
+    lose(booking).await;
+
+    let again = |booking| ChargeRequest { was_captured: true, ..request(booking) };
+    let reason = "unknown_at_provider".to_owned();
+    assert_eq!(desk.charge(&again(unknown)).await.unwrap(), ChargeAnswer::Declined { reason });
+    assert_eq!(desk_state(unknown).await, None, "it may be asked for again");
+    assert_eq!(desk.ledger.stands(&[booking, unknown]).await.unwrap(), []);
+    for _ in 0..2 {
+        assert_eq!(desk.charge(&again(booking)).await.unwrap(), ChargeAnswer::Captured);
+    }
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (3000, (3000, 1)));
+    let stands = |standing| vec![Stand { booking, standing }];
+    assert_eq!(desk.ledger.stands(&[booking]).await.unwrap(), stands(Standing::Done));
+    assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
+    assert_eq!(desk.ledger.stands(&[booking]).await.unwrap(), stands(Standing::Back));
+
+    // Lost once more, with the refund: that it was given back is known there too.
+    lose(booking).await;
+    assert_eq!(desk.charge(&again(booking)).await.unwrap(), ChargeAnswer::Captured);
+    assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
+}
+
+/// P1: a refund that finds no charge in our tables does not take that for a proof.
+#[tokio::test]
+async fn a_refund_of_what_our_tables_have_lost_gives_the_money_back() {
+    let (desk, process) = desk().await;
+    let booking = booking();
+    desk.charge(&request(booking)).await.unwrap();
+    lose(booking).await;
+
+    assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
+    assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
+}
+
+/// As if the tables had been restored from a backup that is older than a booking.
+async fn lose(booking: BookingId) {
+    let client = database("PAYMENT").get().await.unwrap();
+    let lose = format!(
+        "alter table postings disable trigger append_only; delete from postings where booking = '{booking}'; \
+         alter table postings enable trigger append_only; delete from charges where booking = '{booking}'"
+    );
+    client.batch_execute(&lose).await.unwrap();
 }
 
 /// P2, X8, and the reason for the look-up: the provider has forgotten the key by the time we ask again.
@@ -257,6 +329,10 @@ impl Provider for NoCancel {
     async fn refund(&self, key: &str, captured: &Captured) -> Result<Refunded, Error> {
         self.provider.refund(key, captured).await
     }
+
+    async fn list(&self, since: DateTime<Utc>, after: Option<&str>) -> Result<Page, Error> {
+        self.provider.list(since, after).await
+    }
 }
 
 /// P2: where a provider cannot cancel, *unknown* lasts until no charge can arrive any more.
@@ -394,4 +470,78 @@ async fn open_charges_are_listed_until_they_are_given_back_or_earned() {
     assert_eq!(left[0].customer.as_ref().map(Subject::as_str), Some("c"));
     let young = desk.ledger.open_charges(&OpenAfter { after: None, seconds: 3600 }).await.unwrap().claims;
     assert!(!young.iter().any(|claim| claim.booking == open), "too young to be looked for");
+}
+
+/// What a comparison finds among some bookings, page by page from both sides.
+async fn compared<P: Provider>(desk: &Desk<P>, since: DateTime<Utc>, among: &[BookingId]) -> BTreeMap<String, Cause> {
+    let mut found = BTreeMap::new();
+    for whose in [Whose::Ours, Whose::Theirs] {
+        let mut after = None;
+        loop {
+            let page = desk.compare(&ComparePage { whose, since, after }).await.unwrap();
+            for Discrepancy { key, cause, .. } in page.differences {
+                if among.iter().any(|booking| booking.to_string() == key) {
+                    let before = found.insert(key, cause);
+                    assert!(before.is_none_or(|before| before == cause), "both sides say {cause:?}");
+                }
+            }
+            after = page.after;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// P3: whatever our ledger and the provider's books do not agree on is named, with its cause; what agrees is not.
+#[tokio::test]
+async fn the_ledger_and_the_providers_books_are_compared_from_both_sides() {
+    let process = Process::forgetting_keys_after(Duration::ZERO).await;
+    let desk = Desk { ledger: Ledger::new(database("PAYMENT")), provider: Simulator::new(&process.url).unwrap() };
+    let since = Utc::now() - TimeDelta::seconds(1);
+    // More than a page, all in order.
+    let agreed: Vec<_> = (0..25).map(|_| booking()).collect();
+    for booking in &agreed {
+        desk.charge(&request(*booking)).await.unwrap();
+    }
+    desk.refund(&Due::of(agreed[0])).await.unwrap();
+    assert_eq!(compared(&desk, since, &agreed).await, BTreeMap::new());
+
+    let all: Vec<_> = (0..6).map(|_| booking()).collect();
+    let [given_back, lost, failed_later, twice, gone, less] = all[..] else { unreachable!() };
+    for booking in &all[..5] {
+        desk.charge(&request(*booking)).await.unwrap();
+    }
+    process.refund_by_hand(given_back).await;
+    lose(lost).await;
+    let set = async |booking: BookingId, what: &str| {
+        let client = database("PAYMENT").get().await.unwrap();
+        client.execute(&format!("update charges set {what} where booking = $1"), &[&booking.0]).await.unwrap();
+    };
+    set(failed_later, "state = 'refunded', refunded_at = now()").await;
+    let order = Order { key: twice.to_string(), customer: "c".to_owned(), amount: won(3000), method: None };
+    process.client.charge(&order).await.unwrap();
+    desk.charge(&request(less)).await.unwrap();
+    set(less, "amount_minor = 2000").await;
+
+    let expected = BTreeMap::from([
+        (given_back.to_string(), Cause::RefundedAtProvider),
+        (lost.to_string(), Cause::UnknownToUs),
+        (failed_later.to_string(), Cause::NotRefundedAtProvider),
+        (twice.to_string(), Cause::ChargedTwice),
+        (less.to_string(), Cause::AmountDiffers),
+    ]);
+    assert_eq!(
+        compared(&desk, since, &[&agreed[..], &[given_back, lost, failed_later, twice, less]].concat()).await,
+        expected
+    );
+    let nowhere = Desk {
+        ledger: Ledger::new(database("PAYMENT")),
+        provider: Simulator::new(&Process::start().await.url).unwrap(),
+    };
+    assert_eq!(
+        compared(&nowhere, since, &[gone]).await,
+        BTreeMap::from([(gone.to_string(), Cause::UnknownAtProvider)])
+    );
 }

@@ -1,7 +1,8 @@
 //! What every payment provider must be able to do: one suite, run for each of them.
 
 use crate::world::{Provider as Process, won};
-use std::time::Duration;
+use chrono::{TimeDelta, Utc};
+use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 use workers::payment::provider::{Cancelled, Charged, Order, Provider, Refunded};
 
@@ -10,13 +11,14 @@ fn order(amount: i64) -> Order {
 }
 
 /// The whole suite. `declined` is an order that the provider declines.
-async fn keeps_the_trait(provider: &impl Provider, declined: Order) {
+pub async fn keeps_the_trait(provider: &impl Provider, declined: Order) {
     charges_once_per_key(provider).await;
     finds_what_became_of_a_key(provider).await;
     a_cancelled_key_is_never_charged(provider).await;
     a_charged_key_cannot_be_cancelled(provider).await;
     refunds_once(provider).await;
     a_decline_is_an_answer(provider, declined).await;
+    lists_what_was_taken_page_by_page(provider).await;
 }
 
 async fn charges_once_per_key(provider: &impl Provider) {
@@ -70,6 +72,37 @@ async fn a_decline_is_an_answer(provider: &impl Provider, declined: Order) {
         assert!(matches!(provider.charge(&declined).await.unwrap(), Charged::Declined { .. }));
     }
     assert_eq!(provider.find(&declined.key).await.unwrap(), None);
+}
+
+/// More than one page, with a refund and a key that was given up among them.
+async fn lists_what_was_taken_page_by_page(provider: &impl Provider) {
+    let since = Utc::now() - TimeDelta::seconds(1);
+    let mut taken = BTreeMap::new();
+    for amount in 2000..2105 {
+        let order = order(amount);
+        let Charged::Captured(captured) = provider.charge(&order).await.unwrap() else { panic!("declined") };
+        taken.insert(order.key, captured);
+    }
+    let (key, captured) = taken.iter_mut().next().unwrap();
+    provider.refund(key, captured).await.unwrap();
+    captured.refunded = true;
+    let given_up = order(2200).key;
+    provider.cancel(&given_up).await.unwrap();
+
+    let (mut listed, mut after, mut pages) = (BTreeMap::new(), None::<String>, 0);
+    loop {
+        let page = provider.list(since, after.as_deref()).await.unwrap();
+        listed.extend(page.taken);
+        pages += 1;
+        after = page.after;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(pages > 1 && !listed.contains_key(&given_up));
+    for (key, captured) in taken {
+        assert_eq!(listed.get(&key), Some(&captured), "{key}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use dev::{
     simulator::{self, books::Charge, faults::Fault},
 };
 use iso_currency::Currency;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 use workers::payment::Simulator;
@@ -47,7 +47,8 @@ impl Provider {
     pub async fn forgetting_keys_after(key_memory: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let books = std::env::temp_dir().join(format!("holdfast-books-{}.jsonl", Uuid::now_v7().simple()));
+        let books =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("holdfast-books-{}.jsonl", Uuid::now_v7().simple()));
         tokio::spawn(simulator::serve(listener, simulator::Settings { books, key_memory }));
         Self { client: Simulator::new(&url).unwrap(), url, http: reqwest::Client::new() }
     }
@@ -58,5 +59,11 @@ impl Provider {
 
     pub async fn books(&self) -> Vec<Charge> {
         self.http.get(format!("{}/books", self.url)).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Somebody gives it back at the provider's own console.
+    pub async fn refund_by_hand(&self, booking: BookingId) {
+        let url = format!("{}/books/{booking}/refund", self.url);
+        self.http.post(url).send().await.unwrap().error_for_status().unwrap();
     }
 }

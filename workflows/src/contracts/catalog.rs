@@ -1,7 +1,7 @@
 //! Catalog: what can be booked, at which price, and who holds it.
 
 use super::{
-    Answer, Contract, Due, Duty, Move, No, Settled, Stake, Undo, activity,
+    Answer, Contract, Due, Duty, Move, No, Settled, Stake, Stand, Undo, activity,
     recovery::{Claims, OpenAfter},
 };
 use crate::{
@@ -39,6 +39,10 @@ pub struct HoldRequest {
     /// For when; without end where absent, for what is lent until it comes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<Period>,
+    /// What was answered before, where the worker's tables have lost it: a unit is claimed under that name and price. When
+    /// none can be, nothing is written down, and it may be asked for again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was_held: Option<Held>,
 }
 
 /// What [`Hold`] answers.
@@ -207,6 +211,18 @@ pub struct Open;
 activity!(Open, "catalog.open", OpenAfter => Claims);
 impl Contract for Open {
     const NAME: &'static str = "catalog.open";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
+}
+
+/// Says how far what is held is for each of some bookings, for a comparison with what their sagas were answered. Of at most
+/// 500; those that nothing is known of may be left out.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+pub struct Stands;
+
+activity!(Stands, "catalog.stands", Vec<BookingId> => Vec<Stand>);
+impl Contract for Stands {
+    const NAME: &'static str = "catalog.stands";
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(10);
 }

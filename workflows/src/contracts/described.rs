@@ -15,14 +15,19 @@ pub fn described() -> Vec<(&'static str, Value)> {
         of::<catalog::Look>(),
         of::<catalog::Open>(),
         of::<catalog::Release>(),
+        of::<catalog::Stands>(),
         of::<fulfilment::Disable>(),
         of::<fulfilment::Issue>(),
         of::<fulfilment::Send>(),
+        of::<fulfilment::Stands>(),
         of::<notification::Send>(),
+        of::<notification::Told>(),
         of::<payment::Charge>(),
+        of::<payment::Compare>(),
         of::<payment::Keep>(),
         of::<payment::Open>(),
         of::<payment::Refund>(),
+        of::<payment::Stands>(),
     ]
 }
 

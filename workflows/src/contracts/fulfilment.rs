@@ -1,6 +1,6 @@
 //! Fulfilment: what a booking gives its customer. Vouchers, one per booking.
 
-use super::{Answer, Contract, Due, Duty, Move, No, Settled, Stake, Undo, activity};
+use super::{Answer, Contract, Due, Duty, Move, No, Settled, Stake, Stand, Undo, activity};
 use crate::{
     booking::{BookingId, Subject},
     saga::Stop,
@@ -82,4 +82,16 @@ impl Duty for Disable {
 impl Undo for Disable {
     const AFTER: &'static [&'static str] = &[];
     const DONE: &'static str = "voucher_disabled";
+}
+
+/// Says how far the voucher is for each of some bookings, for a comparison with what their sagas were answered. Of at most
+/// 500; those that nothing is known of may be left out.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+pub struct Stands;
+
+activity!(Stands, "fulfilment.stands", Vec<BookingId> => Vec<Stand>);
+impl Contract for Stands {
+    const NAME: &'static str = "fulfilment.stands";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
 }

@@ -14,21 +14,24 @@ pub mod fulfilment;
 pub mod notification;
 pub mod payment;
 pub mod recovery;
+pub mod road;
 
 use crate::{booking::BookingId, money::Money, saga::Stop};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{fmt, time::Duration};
 use temporalio_common::ActivityDefinition;
 
 /// The agreement about one activity, beside its types.
-pub trait Contract: ActivityDefinition + Copy + 'static {
+pub trait Contract: ActivityDefinition<Input: Clone + Serialize, Output: DeserializeOwned> + Copy + 'static {
     /// What the activity is called, in every language.
     const NAME: &'static str;
     /// The task queue whose workers answer it.
     const QUEUE: &'static str;
     /// How long one attempt may take before it is taken for lost.
     const ATTEMPT: Duration;
+    /// Whether a saga may ask over the short road first.
+    const HAS_NEAR: bool = true;
     /// How soon a worker that died in the middle is noticed; `None` where [`Contract::ATTEMPT`] is short enough.
     const HEARTBEAT: Option<Duration> = None;
     /// The pause before the second attempt; it doubles from there.
@@ -107,6 +110,42 @@ pub enum Settled {
         /// A stable code, such as `refund_refused`.
         reason: String,
     },
+}
+
+/// How far something is that a worker does for a booking, as its own tables say. It only moves forward: what stands behind
+/// what was answered has been lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Nothing is known of it, or it was refused.
+    #[default]
+    Nothing,
+    /// It was done: held, charged, issued.
+    Done,
+    /// It was made firm: confirmed, sent.
+    Firm,
+    /// It was taken back or given up: released, refunded, written off, disabled.
+    Back,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::Done => "done",
+            Self::Firm => "made firm",
+            Self::Back => "given back",
+        })
+    }
+}
+
+/// How far it is for one booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Stand {
+    /// Which.
+    pub booking: BookingId,
+    /// How far.
+    pub standing: Standing,
 }
 
 /// Something that must be done, sooner or later: an undo, or a step after the point of no return.

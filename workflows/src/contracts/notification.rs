@@ -36,6 +36,9 @@ pub struct Notice {
     /// What became of the money, when it was turned back.
     #[serde(default)]
     pub money: Money,
+    /// They were told before, and the worker's tables have lost that: it is written down, and nothing is sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_told: bool,
 }
 
 /// What became of the money of a booking that was turned back.
@@ -57,4 +60,25 @@ impl Contract for Send {
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(10);
     const RETRY_MAX: Duration = Duration::from_mins(1);
+}
+
+/// Says of which stages the customer of each of some bookings was told, for a comparison with what their sagas were answered.
+/// Of at most 500; those of whom nothing is known may be left out.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+pub struct Told;
+
+/// What [`Told`] answers of one booking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Heard {
+    /// Which.
+    pub booking: BookingId,
+    /// The stages, in any order.
+    pub stages: Vec<String>,
+}
+
+activity!(Told, "notification.told", Vec<BookingId> => Vec<Heard>);
+impl Contract for Told {
+    const NAME: &'static str = "notification.told";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
 }

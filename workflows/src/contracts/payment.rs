@@ -1,7 +1,7 @@
 //! Payment: money taken once per booking, and given back once.
 
 use super::{
-    Answer, Contract, Due, Duty, Move, No, Settled, Stake, Undo, activity,
+    Answer, Contract, Due, Duty, Move, No, Settled, Stake, Stand, Undo, activity,
     recovery::{Claims, OpenAfter},
 };
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     money::Money,
     saga::Stop,
 };
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -37,6 +38,10 @@ pub struct ChargeRequest {
     /// The provider's token for the card to use; the customer's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// It was captured before, and the worker's tables have lost that: it is looked up at the provider, and never sent.
+    /// Declined (`unknown_at_provider`) when nothing is found; then nothing is written down.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_captured: bool,
 }
 
 /// What [`Charge`] answers.
@@ -74,6 +79,8 @@ impl Contract for Charge {
     const NAME: &'static str = "payment.charge";
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(10);
+    // A provider takes its time, and a task of the saga that is kept open meanwhile is a place that others need.
+    const HAS_NEAR: bool = false;
     const HEARTBEAT: Option<Duration> = Some(Duration::from_secs(3));
 }
 
@@ -94,6 +101,8 @@ impl Contract for Refund {
     const NAME: &'static str = "payment.refund";
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(10);
+    // A provider takes its time, and a task of the saga that is kept open meanwhile is a place that others need.
+    const HAS_NEAR: bool = false;
     const HEARTBEAT: Option<Duration> = Some(Duration::from_secs(3));
 }
 impl Duty for Refund {
@@ -125,6 +134,140 @@ pub struct Keep;
 activity!(Keep, "payment.keep", Vec<BookingId> => ());
 impl Contract for Keep {
     const NAME: &'static str = "payment.keep";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
+}
+
+/// Says how far the charge is for each of some bookings, for a comparison with what their sagas were answered. Of at most
+/// 500; those that nothing is known of may be left out.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+pub struct Stands;
+
+activity!(Stands, "payment.stands", Vec<BookingId> => Vec<Stand>);
+impl Contract for Stands {
+    const NAME: &'static str = "payment.stands";
+    const QUEUE: &'static str = QUEUE;
+    const ATTEMPT: Duration = Duration::from_secs(10);
+}
+
+/// Compares a page of our ledger with the provider's books, or a page of theirs with our ledger. Nothing is changed. What differs is
+/// looked at once more before it is told; what is under way is left out.
+#[derive(Clone, Copy, Debug, JsonSchema)]
+pub struct Compare;
+
+/// What [`Compare`] is told.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ComparePage {
+    /// Whose pages.
+    pub whose: Whose,
+    /// Only what was settled, or taken, after this.
+    pub since: DateTime<Utc>,
+    /// Where the page before ended, as [`ComparedPage::after`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Whose books are paged through. Ours: what is missing there is found. Theirs: what is missing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Whose {
+    /// Our ledger.
+    Ours,
+    /// The provider's books.
+    Theirs,
+}
+
+/// What [`Compare`] answers.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ComparedPage {
+    /// So many charges were compared.
+    pub compared: u32,
+    /// What differs.
+    pub differences: Vec<Discrepancy>,
+    /// Where the next page begins; none: this was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// One charge that our ledger and the provider's books do not agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Discrepancy {
+    /// Our key: the booking, as the provider has it.
+    pub key: String,
+    /// The provider's number for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Why.
+    pub cause: Cause,
+    /// How much we say it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ours: Option<Money>,
+    /// How much they say it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub theirs: Option<Money>,
+}
+
+/// Why our ledger and the provider's books do not agree on a charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// They have money under a key that we know nothing of.
+    UnknownToUs,
+    /// They have money a second time under a key.
+    ChargedTwice,
+    /// They have money that we say was never taken.
+    CapturedAtProvider,
+    /// We say that money was taken, and they know nothing of it.
+    UnknownAtProvider,
+    /// Both say that it was taken, and not how much.
+    AmountDiffers,
+    /// They have given back what we still count on.
+    RefundedAtProvider,
+    /// We say that it went back, and they still have it.
+    NotRefundedAtProvider,
+    /// They have given back what we had given up.
+    RefundedAfterWriteOff,
+}
+
+impl Cause {
+    /// The cause as written in reports.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownToUs => "unknown_to_us",
+            Self::ChargedTwice => "charged_twice",
+            Self::CapturedAtProvider => "captured_at_provider",
+            Self::UnknownAtProvider => "unknown_at_provider",
+            Self::AmountDiffers => "amount_differs",
+            Self::RefundedAtProvider => "refunded_at_provider",
+            Self::NotRefundedAtProvider => "not_refunded_at_provider",
+            Self::RefundedAfterWriteOff => "refunded_after_write_off",
+        }
+    }
+
+    /// What somebody has to do about it.
+    #[must_use]
+    pub const fn what_to_do(self) -> &'static str {
+        match self {
+            Self::UnknownToUs => {
+                "restore the ledger if it was lost (`--mend`), or else give the money back at the provider"
+            }
+            Self::ChargedTwice | Self::CapturedAtProvider | Self::NotRefundedAtProvider => {
+                "give the money back at the provider"
+            }
+            Self::UnknownAtProvider => {
+                "ask the provider for its records: the booking counts on money that it does not have"
+            }
+            Self::AmountDiffers => "give the difference back at the provider, or ask it for its records",
+            Self::RefundedAtProvider => "cancel the booking: its money has gone back",
+            Self::RefundedAfterWriteOff => "nothing is owed any more: correct what was written off in the accounts",
+        }
+    }
+}
+
+activity!(Compare, "payment.compare", ComparePage => ComparedPage);
+impl Contract for Compare {
+    const NAME: &'static str = "payment.compare";
     const QUEUE: &'static str = QUEUE;
     const ATTEMPT: Duration = Duration::from_secs(10);
 }

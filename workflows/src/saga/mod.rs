@@ -29,6 +29,7 @@
 pub mod operator;
 pub mod progress;
 mod publish;
+mod road;
 mod settle;
 pub mod turn;
 
@@ -47,8 +48,8 @@ use settle::Task;
 use std::{borrow::Cow, time::Duration};
 use temporalio_common::search_attributes::SearchAttributeKey;
 use temporalio_workflow::{
-    ActivityCloseTimeouts, ActivityOptions, RetryPolicy, TimerOptions, WaitConditionOptions, WorkflowCancellationToken,
-    WorkflowContext, WorkflowResult, workflows::select,
+    ActivityOptions, RetryPolicy, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
+    WorkflowResult, workflows::select,
 };
 
 /// Which system a booking belongs to: `ebook`.
@@ -238,7 +239,7 @@ impl<B: Booking> Saga<B> {
         self.undo.push((declared.task)(&self.ctx));
 
         let limit = self.limits.step;
-        match self.ctx.execute_activity(contract, input, options::<Do>(limit)).await {
+        match road::ask(&self.ctx, contract, input, limit).await {
             Ok(answer) => match answer.granted() {
                 Ok(granted) => self.stop_if_cancelled().map(|()| granted),
                 Err(No::Refused(stop)) => {
@@ -296,7 +297,7 @@ impl<B: Booking> Saga<B> {
     {
         assert!(B::ASKED_STEPS.contains(&Do::NAME), "{} is not among the steps without an undo", Do::NAME);
         self.stop_if_cancelled()?;
-        let answer = self.ctx.execute_activity(contract, input, options::<Do>(self.limits.step)).await;
+        let answer = road::ask(&self.ctx, contract, input, self.limits.step).await;
         // Whoever cancelled was heard: that is the reason they are told.
         self.stop_if_cancelled()?;
         match answer.map(Answer::granted) {
@@ -523,11 +524,12 @@ impl<B: Booking> Saga<B> {
                 (false, true) => notification::Money::WrittenOff,
                 (false, false) => notification::Money::NotTaken,
             },
+            was_told: false,
         };
         let (ctx, limit) = (self.ctx.clone(), self.limits.notice);
         self.start(async move {
             // Undelivered within the limit: Temporal's history keeps the failure, and no booking waits for a message.
-            drop(ctx.execute_activity(notification::Send, notice, options::<notification::Send>(limit)).await);
+            drop(road::ask(&ctx, notification::Send, notice, limit).await);
         });
     }
 
@@ -640,19 +642,6 @@ impl<B: Booking> Forward<'_, B> {
 /// A wait that no cancellation cuts short.
 fn detached() -> WaitConditionOptions {
     WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build()
-}
-
-/// How a contract is called: its own limits for one attempt, `limit` for all of them, detached from cancellation.
-fn options<C: Contract>(limit: Duration) -> ActivityOptions {
-    let timeouts =
-        ActivityCloseTimeouts::ScheduleAndStartToClose { start_to_close: C::ATTEMPT, schedule_to_close: limit };
-    let mut options = ActivityOptions::with_close_timeouts(timeouts)
-        .task_queue(C::QUEUE.to_owned())
-        .cancellation_token(WorkflowCancellationToken::new())
-        .retry_policy(retries::<C>())
-        .build();
-    options.heartbeat_timeout = C::HEARTBEAT;
-    options
 }
 
 fn retries<C: Contract>() -> RetryPolicy {

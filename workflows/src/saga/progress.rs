@@ -38,6 +38,12 @@ pub struct Limits {
     /// A message with all its attempts.
     #[serde(with = "milliseconds")]
     pub notice: Duration,
+    /// Workers are asked over the short road first. A booking keeps the roads it began with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub near: bool,
+    /// What a person said is written down before anything follows from it. Not so for bookings that began before this was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub written: bool,
 }
 
 impl Default for Limits {
@@ -52,6 +58,8 @@ impl Default for Limits {
             pause_max: hour,
             undo_patience: Duration::from_mins(5),
             notice: hour * 24 * 3,
+            near: false,
+            written: true,
         }
     }
 }
@@ -126,6 +134,7 @@ impl Request {
             customer: Some(opening.customer.clone()),
             item,
             period: opening.period,
+            was_held: None,
         }
     }
 
@@ -138,6 +147,7 @@ impl Request {
             customer: self.opening.customer.clone(),
             amount,
             method: self.method.clone(),
+            was_captured: false,
         }
     }
 }
@@ -233,6 +243,9 @@ pub struct Progress {
     /// What it held has been given back before this saga began.
     pub(super) was_released: bool,
     pub(super) interventions: Interventions,
+    /// How much people have said, and how much of it the engine has written down.
+    pub(super) said: u32,
+    pub(super) written: u32,
 }
 
 impl Progress {
@@ -251,6 +264,8 @@ impl Progress {
             turned_back: false,
             was_released: false,
             interventions: Interventions::default(),
+            said: 0,
+            written: 0,
         }
     }
 
@@ -279,8 +294,8 @@ impl Progress {
     }
 
     /// The answer to what was said: the version that was current. Its effect shows in a later one.
-    #[must_use]
-    pub fn heard(&self) -> Heard {
+    pub fn heard(&mut self) -> Heard {
+        self.said += 1;
         Heard { version: self.row.version }
     }
 

@@ -1,6 +1,6 @@
 //! How a booking keeps its row on the board: at once where that is possible, later where it is not, always in order.
 
-use super::{Booking, Saga, retries};
+use super::{Booking, Saga, retries, road::written_down};
 use crate::contracts::{
     Contract,
     board::{Publish, Rows},
@@ -39,6 +39,7 @@ impl<B: Booking> Saga<B> {
 }
 
 async fn publish_near<B: Booking>(ctx: &WorkflowContext<B>) -> Result<Option<i32>, ()> {
+    written_down(ctx).await;
     let (rows, last) = unpublished(ctx);
     // Bounded by attempts, not by a total: a total that passes between two attempts is never noticed.
     let options = LocalActivityOptions::builder()

@@ -8,7 +8,7 @@
 use super::{
     Booking, Outcome, Saga, detached,
     operator::{OpenTask, Pending},
-    options, stage,
+    road, stage,
 };
 use crate::{
     booking::Party,
@@ -68,7 +68,7 @@ impl Task {
                     (opening.booking, opening.limits.round)
                 });
                 // No answer is the same as not yet.
-                ctx.execute_activity(D::default(), Due { booking, by_hand }, options::<D>(round)).await.ok()
+                road::ask(&ctx, D::default(), Due { booking, by_hand }, round).await.ok()
             })
         };
         Self {

@@ -290,3 +290,28 @@ fn refused() -> Problem {
 pub(super) fn is_loopback(url: &Url) -> bool {
     matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::runtime::Builder;
+
+    proptest::proptest! {
+        /// Whatever is shown as a token: nobody is believed whose token was changed, or is none.
+        #[test]
+        fn no_token_is_believed_that_was_changed(header in "\\PC{0,60}|[Bb]earer [A-Za-z0-9_=.-]{0,80}", at in 0..1_000_usize, to in "[A-Za-z0-9._-]") {
+            let secret = SecretString::from("a secret of more than 32 characters, for this test");
+            let auth = Auth::new(&Settings::for_development(secret)).unwrap();
+            let caller = Caller { subject: "17".parse().unwrap(), roles: vec![Role::Member] };
+            let token = auth.token(&caller, Duration::from_mins(1)).unwrap();
+            let runtime = Builder::new_current_thread().build().unwrap();
+            assert!(runtime.block_on(auth.caller(Some(&header))).is_err());
+            assert_eq!(runtime.block_on(auth.bearer(&token)).unwrap().subject, caller.subject);
+            let at = at % token.len();
+            let changed = format!("{}{to}{}", &token[..at], &token[at + 1..]);
+            if changed != token {
+                assert!(runtime.block_on(auth.bearer(&changed)).is_err(), "{changed}");
+            }
+        }
+    }
+}

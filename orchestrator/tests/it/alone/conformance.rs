@@ -3,7 +3,7 @@
 
 use super::own_stack::OwnStack;
 use crate::world::World;
-use dev::stack::{Part, sibling};
+use dev::stack::{Part, program};
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
@@ -71,7 +71,7 @@ fn python() -> PathBuf {
 
 /// Runs the kit as its user would: what it printed, and whether it was content.
 async fn conformance(own: &OwnStack, arguments: &[&str]) -> (bool, String) {
-    let mut command = Command::new(sibling("holdfast").unwrap());
+    let mut command = Command::new(program("holdfast").unwrap());
     command.arg("conformance").args(arguments).envs(own.stack.addresses.environment()).stdin(Stdio::null());
     let done = spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = String::from_utf8(done.stdout).unwrap() + &String::from_utf8_lossy(&done.stderr);
@@ -108,7 +108,9 @@ async fn workers_in_any_language_are_put_to_the_test_and_one_in_python_takes_ove
     let rental = world.lent(book).await;
     world.bring_back(&rental).await.assert_status(200);
     world.ended(&rental).await;
-    let told = world.get(&world.member, &format!("/bookings/{rental}/messages")).await.assert_status(200).body;
-    let stages: Vec<_> = told["messages"].as_array().unwrap().iter().map(|message| &message["stage"]).collect();
-    assert_eq!(stages, [&json!("paid"), &json!("approved"), &json!("returned")], "{told:#}");
+    let stages = async || {
+        let told = world.get(&world.member, &format!("/bookings/{rental}/messages")).await.assert_status(200).body;
+        told["messages"].as_array().unwrap().iter().map(|message| message["stage"].clone()).collect::<Vec<_>>()
+    };
+    world.eventually("told", stages, |told| *told == ["paid", "approved", "returned"].map(|stage| json!(stage))).await;
 }

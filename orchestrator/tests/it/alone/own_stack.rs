@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// A running stack, usually with each worker in a process of its own. Its folder goes with it, unless the test fails.
 pub struct OwnStack {
     pub stack: Stack,
-    folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl OwnStack {

@@ -2,7 +2,7 @@
 
 use super::own_stack::OwnStack;
 use crate::{play, world::World};
-use dev::stack::{Part, sibling};
+use dev::stack::{Part, program};
 use orchestrator::host;
 use workflows::saga::Limits;
 
@@ -32,7 +32,7 @@ async fn open_bookings_go_on_with_this_build() {
 }
 
 async fn check_upgrade(world: &World) -> String {
-    let mut command = std::process::Command::new(sibling("holdfast").unwrap());
+    let mut command = std::process::Command::new(program("holdfast").unwrap());
     command.args(["check-upgrade", "--limit", "200"]).envs(world.settings());
     let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

@@ -34,7 +34,7 @@ class Messages(worker.Messages):
 
 
 MESSAGES = Messages(os.environ["HOLDFAST_NOTIFICATION_FILE"])
-KNOWN = {"booking", "system", "stage", "customer", "item", "item_name", "reason", "money"}
+KNOWN = {"booking", "system", "stage", "customer", "item", "item_name", "reason", "money", "was_told"}
 
 
 @activity.defn(name="notification.send")

@@ -3,14 +3,32 @@
 use crate::world::World;
 use futures::future::LocalBoxFuture;
 use serde_json::Value;
+use workflows::saga::Limits;
 
 /// Something that goes wrong with one booking.
 pub trait Case {
     /// What it is called, in the grid and to repeat it alone.
     fn name(&self) -> String;
 
-    /// Plays it with a world of its own, and checks every promise.
-    fn play(&self) -> LocalBoxFuture<'_, Outcome>;
+    /// Plays it with a world of its own, on a road to the workers, and checks every promise.
+    fn play(&self, road: Road) -> LocalBoxFuture<'_, Outcome>;
+}
+
+/// How a booking reaches its workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Road {
+    /// Through their queues.
+    Long,
+    /// Over HTTP first, and through their queues when that goes wrong.
+    Short,
+}
+
+impl Road {
+    pub const ALL: &'static [Self] = &[Self::Long, Self::Short];
+
+    pub fn limits(self) -> Limits {
+        Limits { near: self == Self::Short, ..Limits::default() }
+    }
 }
 
 /// What became of it.

@@ -1,6 +1,6 @@
 //! Every two things that people and clocks may do to a rental, one after the other, at every stage of it.
 
-use super::case::{Case, Outcome, ending, settle};
+use super::case::{Case, Outcome, Road, ending, settle};
 use crate::world::{Kind, Reply, World};
 use chrono::{DateTime, Utc};
 use dev::simulator::faults::Fault;
@@ -114,16 +114,16 @@ impl Case for PairCase {
         name(self.stage, self.first, self.second)
     }
 
-    fn play(&self) -> LocalBoxFuture<'_, Outcome> {
-        self.play().boxed_local()
+    fn play(&self, road: Road) -> LocalBoxFuture<'_, Outcome> {
+        self.play(road).boxed_local()
     }
 }
 
 impl PairCase {
-    async fn play(&self) -> Outcome {
+    async fn play(&self, road: Road) -> Outcome {
         let world = World::new();
         let book = world.book().await;
-        let opening = world.opening(book, self.limits());
+        let opening = world.opening(book, self.limits(road));
         let id = opening.booking.to_string();
         if let Some(activity) = self.stage.kept_by() {
             world.worker_fault(&id, activity, None, Kind::HoldBefore).await;
@@ -141,12 +141,12 @@ impl PairCase {
         Outcome { ending: format!("{first}, {second}: {}", ending(&booking)), booking: id }
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, road: Road) -> Limits {
         let limited = [self.first, self.second].contains(&Act::Deadline);
         match self.stage {
-            Stage::Requested | Stage::Held if limited => Limits { step: SOON, ..Limits::default() },
-            Stage::Paid if limited => Limits { decision: SOON, ..Limits::default() },
-            _ => Limits::default(),
+            Stage::Requested | Stage::Held if limited => Limits { step: SOON, ..road.limits() },
+            Stage::Paid if limited => Limits { decision: SOON, ..road.limits() },
+            _ => road.limits(),
         }
     }
 

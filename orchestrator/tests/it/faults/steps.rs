@@ -1,6 +1,6 @@
 //! Every step and every undo, with every fault.
 
-use super::case::{Case, Outcome, ending, settle};
+use super::case::{Case, Outcome, Road, ending, settle};
 use crate::{
     play::{self, Until},
     world::{Kind, World},
@@ -159,15 +159,15 @@ impl Case for StepCase {
         name(self.kind, self.target, self.fault)
     }
 
-    fn play(&self) -> LocalBoxFuture<'_, Outcome> {
-        self.play().boxed_local()
+    fn play(&self, road: Road) -> LocalBoxFuture<'_, Outcome> {
+        self.play(road).boxed_local()
     }
 }
 
 impl StepCase {
-    async fn play(&self) -> Outcome {
+    async fn play(&self, road: Road) -> Outcome {
         let world = World::new();
-        let opening = play::opening(&world, self.kind, self.price(), self.limits()).await;
+        let opening = play::opening(&world, self.kind, self.price(), self.limits(road)).await;
         let id = opening.booking.to_string();
         self.prepare(&world, &opening).await;
         world.begin_of(self.kind.system, opening).await;
@@ -179,13 +179,13 @@ impl StepCase {
         Outcome { ending: ending(&booking), booking: id }
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, road: Road) -> Limits {
         match (self.fault, self.target.place) {
             (Fault::TimeoutBefore | Fault::TimeoutAfter | Fault::UndoFirst, Place::Step | Place::Ask) => {
-                Limits { step: GIVEN_UP_AFTER, ..Limits::default() }
+                Limits { step: GIVEN_UP_AFTER, ..road.limits() }
             }
-            (Fault::TimeoutBefore | Fault::TimeoutAfter, _) => Limits { round: GIVEN_UP_AFTER, ..Limits::default() },
-            _ => Limits::default(),
+            (Fault::TimeoutBefore | Fault::TimeoutAfter, _) => Limits { round: GIVEN_UP_AFTER, ..road.limits() },
+            _ => road.limits(),
         }
     }
 

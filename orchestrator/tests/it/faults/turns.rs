@@ -1,7 +1,7 @@
 //! Every two things that people may say to a booking of any system, one after the other, wherever it waits for somebody. By
 //! what the sagas declare; the rental's own pairs, with deadlines and running steps, are in `pairs.rs`.
 
-use super::case::{Case, Outcome, ending, settle};
+use super::case::{Case, Outcome, Road, ending, settle};
 use crate::{
     play::{self, speaker},
     world::World,
@@ -10,7 +10,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use orchestrator::host::{Kind, SAGAS};
 use serde_json::{Map, Value, json};
 use temporalio_client::errors::WorkflowUpdateError;
-use workflows::saga::{Limits, Say, Turn};
+use workflows::saga::{Say, Turn};
 
 /// Something that is said: what the turn allows, or that the customer cancels.
 #[derive(Clone, Copy)]
@@ -68,15 +68,15 @@ impl Case for TurnCase {
         self.name.clone()
     }
 
-    fn play(&self) -> LocalBoxFuture<'_, Outcome> {
-        self.play().boxed_local()
+    fn play(&self, road: Road) -> LocalBoxFuture<'_, Outcome> {
+        self.play(road).boxed_local()
     }
 }
 
 impl TurnCase {
-    async fn play(&self) -> Outcome {
+    async fn play(&self, road: Road) -> Outcome {
         let world = World::new();
-        let opening = play::opening(&world, self.kind, 3_000, Limits::default()).await;
+        let opening = play::opening(&world, self.kind, 3_000, road.limits()).await;
         let id = world.begin_of(self.kind.system, opening).await;
         play::play_to(&world, self.kind, &id, self.turn.stage).await;
 

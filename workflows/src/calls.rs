@@ -1,5 +1,5 @@
-//! Conformance: one call of an activity by name, as a saga makes it, for the kit that puts workers to the test. It is a workflow
-//! because only those can call activities.
+//! Calls: activities by name, one after the other, as a saga makes them: for whoever puts workers to the test, and for whoever
+//! compares what they know. It is a workflow because only those can call activities.
 
 #![expect(
     missing_docs,
@@ -55,40 +55,44 @@ impl ActivityDefinition for Named {
     }
 }
 
-/// One call.
+/// Some calls.
 #[workflow]
 pub struct Caller {
-    call: Call,
+    calls: Vec<Call>,
 }
 
 #[workflow_methods]
 impl Caller {
     #[init]
-    fn new(_: &WorkflowContextView, call: Call) -> Self {
-        Self { call }
+    fn new(_: &WorkflowContextView, calls: Vec<Call>) -> Self {
+        Self { calls }
     }
 
-    /// Makes the call, and gives back what came of it.
+    /// Makes the calls in order, whatever comes of them, and gives back what did.
     ///
     /// # Errors
-    /// Never: an error of the activity is what was asked for.
-    #[run(name = "conformance.call")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Said> {
-        let Call { activity, queue, input, attempts } = ctx.state(|caller| caller.call.clone());
-        let retries = RetryPolicy::builder().initial_interval(PAUSE).maximum_attempts(attempts).build();
-        let options = ActivityOptions::with_start_to_close_timeout(ATTEMPT)
-            .schedule_to_start_timeout(TAKEN_WITHIN)
-            .task_queue(queue)
-            .retry_policy(retries)
-            .build();
-        Ok(match ctx.execute_activity(Named(activity), input, options).await {
-            Ok(answer) => Said::Answer(answer),
-            Err(error) if error.as_timeout().is_some() => Said::Silence,
-            // The outermost only says that an activity has failed.
-            Err(error) => {
-                let cause = error.cause().map_or_else(|| error.to_string(), ToString::to_string);
-                Said::Error(cause)
-            }
-        })
+    /// Never: an error of an activity is an outcome like others.
+    #[run(name = "calls")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Vec<Said>> {
+        let mut said = Vec::new();
+        for call in ctx.state(|caller| caller.calls.clone()) {
+            said.push(make(ctx, call).await);
+        }
+        Ok(said)
+    }
+}
+
+async fn make(ctx: &WorkflowContext<Caller>, call: Call) -> Said {
+    let retries = RetryPolicy::builder().initial_interval(PAUSE).maximum_attempts(call.attempts).build();
+    let options = ActivityOptions::with_start_to_close_timeout(ATTEMPT)
+        .schedule_to_start_timeout(TAKEN_WITHIN)
+        .task_queue(call.queue)
+        .retry_policy(retries)
+        .build();
+    match ctx.execute_activity(Named(call.activity), call.input, options).await {
+        Ok(answer) => Said::Answer(answer),
+        Err(error) if error.as_timeout().is_some() => Said::Silence,
+        // The outermost only says that an activity has failed.
+        Err(error) => Said::Error(error.cause().map_or_else(|| error.to_string(), ToString::to_string)),
     }
 }
