@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 const READERS: u32 = 10;
 const RENTERS: usize = 3;
+/// One more: by the queues alone, where the others take the short road.
+const BY_QUEUES: (&str, &str) = ("HOLDFAST_SHORT_ROAD", "false");
 /// How long a way is bad.
 const BAD_FOR: Duration = Duration::from_secs(4);
 /// How long until somebody who begins then has rented and returned.
@@ -169,12 +171,18 @@ async fn nothing_is_lost_on_a_bad_way() {
         own.stack.addresses = own.stack.addresses.clone().with(way.setting, &at);
         own.stack.run(part).await.unwrap();
     }
+    let usual = own.stack.addresses.clone();
+    own.stack.addresses = usual.clone().with(BY_QUEUES.0, BY_QUEUES.1);
+    let by_queues = own.stack.run_replica(Part::Orchestrator).await.unwrap();
+    own.stack.addresses = usual;
+    let by_queues = &World::at(&by_queues.with("TEMPORAL_ADDRESS", &there["TEMPORAL_ADDRESS"]));
     let (world, seen, mut rows) = (&World::at(&people), &Seen::default(), Vec::new());
 
     let load = async {
         let readers = join_all((0..READERS).map(|number| people::read(world, seen, number, READERS)));
-        let (_, rentals) = tokio::join!(readers, join_all((0..RENTERS).map(|_| people::rent(world, seen))));
-        rentals.concat()
+        let renters = join_all((0..RENTERS).map(|_| people::rent(world, seen)));
+        let (_, rentals, others) = tokio::join!(readers, renters, people::rent(by_queues, seen));
+        [rentals.concat(), others].concat()
     };
     let ills = async {
         for way in WAYS.iter().filter(|way| way.name.contains(&only)) {
@@ -255,8 +263,8 @@ async fn take_all_connections(world: &World) -> Vec<tokio_postgres::Client> {
 
 fn write(rows: &[Row], rentals: usize) {
     let mut text = format!(
-        "# Bad ways\n\nWritten by `make network`: while {RENTERS} people rent one book after the other and {READERS} look at their bookings twice a \
-         second,\nthe way between two parts is bad for {} seconds, in both directions, by a proxy that stands on it; then its connections are \
+        "# Bad ways\n\nWritten by `make network`: while {RENTERS} people rent one book after the other, one more does by the queues alone, and {READERS} \
+         look at their bookings twice a second,\nthe way between two parts is bad for {} seconds, in both directions, by a proxy that stands on it; then its connections are \
          cut and it\nis good. What they saw from the beginning until somebody who began after it had rented and returned: requests, those \
          sent away to come back\nlater (503, 504), those nobody answered, the time of half of them and of the slowest, and how long after the way \
          was good that was.\nEvery request that was not answered was repeated with its key. {rentals} rentals, each completed, charged once \
