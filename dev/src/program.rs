@@ -101,6 +101,11 @@ impl Program {
         self.signal(Signal::SIGSTOP);
     }
 
+    /// Lets it go on after it hung.
+    pub fn go_on(&mut self) {
+        self.signal(Signal::SIGCONT);
+    }
+
     fn signal(&self, signal: Signal) {
         if let Ok(id) = i32::try_from(self.child.id()) {
             // An error means that it has ended this very moment.

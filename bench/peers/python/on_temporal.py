@@ -3,12 +3,14 @@ import asyncio
 import os
 from datetime import timedelta
 
-from aiohttp import web
 from temporalio import activity, common, workflow
 from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.worker import Worker
 
+# What is not passed through is imported anew for every workflow.
 with workflow.unsafe.imports_passed_through():
+    from aiohttp import web
+
     import story
 
 QUEUE = "peer-python"

@@ -25,7 +25,7 @@ use temporalio_client::{
 };
 use uuid::Uuid;
 
-pub const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
+pub const ANSWERED_WITHIN: Duration = Duration::from_mins(3);
 const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(20);
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
@@ -84,7 +84,7 @@ struct Peer {
     folder: PathBuf,
     logs: PathBuf,
     environment: Vec<(String, String)>,
-    engine: Option<Program>,
+    engine: Option<RefCell<Program>>,
     program: RefCell<Program>,
 }
 
@@ -142,9 +142,13 @@ impl Field {
         })
     }
 
-    /// Has a candidate's turn come, Holdfast is put on its road.
+    /// Has a candidate's turn come, the other peers hang, so that what they do by themselves is not in its way, and Holdfast is
+    /// put on its road.
     #[expect(clippy::await_holding_refcell_ref, reason = "one thing at a time happens to the stack")]
     pub async fn prepare(&self, candidate: Candidate) -> anyhow::Result<()> {
+        for (name, peer) in &self.peers {
+            peer.let_run(*name == candidate);
+        }
         let is_near = candidate != Candidate::Queues;
         if candidate.is_ours() && self.is_near.replace(is_near) != is_near {
             let mut stack = self.stack.borrow_mut();
@@ -175,7 +179,7 @@ impl Field {
             }
             Candidate::Restate => {
                 let peer = &self.peers[&candidate];
-                let engine = peer.engine.as_ref().map(Program::usage).unwrap_or_default();
+                let engine = peer.engine.as_ref().map(|engine| engine.borrow().usage()).unwrap_or_default();
                 Used::from([("Restate server", engine), postgres, ("program", peer.usage())])
             }
             Candidate::Dbos => Used::from([postgres, ("program", self.peers[&candidate].usage())]),
@@ -230,7 +234,14 @@ impl Field {
                 let rental =
                     answered(prefer.into_iter().fold(request, |request, wish| request.header("prefer", wish))).await?;
                 let id = rental["id"].as_str().context("a rental without an id")?.to_owned();
-                return Ok(Begun { id, book });
+                let begun = Begun { id, book };
+                // Answered as accepted after a second: it is not held yet.
+                if rental["stage"] == "requested" {
+                    while self.stage(candidate, &begun).await? == "requested" {
+                        tokio::time::sleep(LOOKED_AGAIN_AFTER).await;
+                    }
+                }
+                return Ok(begun);
             }
             Candidate::Floor => floor::begin(&self.temporal, &self.stages, &id).await,
             Candidate::Restate => {
@@ -393,8 +404,10 @@ impl Peer {
         let mut environment: Vec<(String, String)> = settings.clone().into_iter().collect();
         environment.push(("PEER_DATABASE_URL".to_owned(), database));
         environment.push(("PEER_PORT".to_owned(), own.to_string()));
-        let engine =
-            if candidate == Candidate::Restate { Some(restate(state, &logs, ingress, admin).await?) } else { None };
+        let engine = match candidate {
+            Candidate::Restate => Some(RefCell::new(restate(state, &logs, ingress, admin).await?)),
+            _ => None,
+        };
         let program = RefCell::new(run(candidate, &folder, &logs, &environment)?);
         let base = format!("http://127.0.0.1:{}", if engine.is_some() { ingress } else { own });
         let peer =
@@ -424,6 +437,21 @@ impl Peer {
 
     fn usage(&self) -> dev::program::Usage {
         self.program.borrow().usage()
+    }
+
+    /// Lets it run, or hang.
+    fn let_run(&self, runs: bool) {
+        let turn = if runs { Program::go_on } else { Program::hang };
+        for program in self.engine.iter().chain([&self.program]) {
+            turn(&mut program.borrow_mut());
+        }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // What hangs does not end when it is asked to.
+        self.let_run(true);
     }
 }
 

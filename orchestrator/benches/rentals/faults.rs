@@ -9,6 +9,7 @@ use dev::{
     },
     simulator::books::{Charge, Status},
 };
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -18,13 +19,13 @@ pub const COMMAND: &str = "make bench ONLY=faults";
 const RENTALS: usize = 5;
 const RUSH: usize = 20;
 /// How long somebody waits for it to come right by itself.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(30);
 const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 pub fn section() -> Section {
     Section::new(
         "What faults leave behind",
-        "Five rentals for each case, looked at three quarters of a minute after the fault at the latest. Everything that is not zero is \
+        "Five rentals for each case, each looked at for half a minute after the fault. Everything that is not zero is \
          somebody's loss.",
         COMMAND,
     )
@@ -44,55 +45,60 @@ pub async fn measure(field: &Field, candidate: Candidate, section: &mut Section)
         section.add(candidate.name(), figure, "", Better::Less, count as f64);
     };
     let lost = json!({ "operation": "charge", "times": 1, "after": "drop_reply" });
-    let mut double = 0;
-    for victim in victims(field, candidate, "lost").await? {
-        victim.meets(field, lost.clone()).await?;
+    let victims = meet(field, candidate, "lost", Some(lost)).await?;
+    let [double] = of_all(&victims, async |victim| {
         let begun = victim.begin(field).await?;
         field.until(candidate, &begun, "paid").await?;
-        double += victim.charges(field).await?.len() - 1;
-    }
+        Ok([victim.charged_again(field).await?])
+    })
+    .await?;
     add("the answer to a charge is lost: charged twice", double);
 
-    let slow = json!({ "operation": "charge", "times": 1, "delay_after_ms": [2000, 2000] });
-    let (mut double, mut lost) = (0, 0);
-    for victim in victims(field, candidate, "killed").await? {
-        victim.meets(field, slow.clone()).await?;
+    let slow = json!({ "operation": "charge", "times": 1, "delay_after_ms": [5000, 5000] });
+    let victims = meet(field, candidate, "killed", Some(slow)).await?;
+    let charged = victims.iter().map(async |victim| {
         let begun = victim.begin(field).await?;
         victim.until(field, |charges| !charges.is_empty()).await?;
-        field.kill_and_restart(candidate).await?;
-        lost += usize::from(timeout(PATIENCE, field.until(candidate, &begun, "paid")).await.is_err());
-        double += victim.charges(field).await?.len() - 1;
-    }
+        anyhow::Ok((victim, begun))
+    });
+    let charged = try_join_all(charged).await?;
+    field.kill_and_restart(candidate).await?;
+    let [double, lost] = of_all(&charged, async |(victim, begun)| {
+        let lost = timeout(PATIENCE, field.until(candidate, begun, "paid")).await.is_err();
+        Ok([victim.charged_again(field).await?, usize::from(lost)])
+    })
+    .await?;
     add("killed after a charge: charged twice", double);
     add("killed after a charge: never goes on", lost);
 
     let broken = json!({ "operation": "refund", "times": 5, "before": "error" });
-    let (mut kept, mut lent) = (0, 0);
-    for victim in victims(field, candidate, "refund").await? {
-        victim.meets(field, broken.clone()).await?;
+    let victims = meet(field, candidate, "refund", Some(broken)).await?;
+    let [kept, lent] = of_all(&victims, async |victim| {
         let begun = victim.begin(field).await?;
         field.until(candidate, &begun, "paid").await?;
         field.act(candidate, &begun, "reject").await?;
-        kept += usize::from(!victim.is_refunded(field).await?);
-        lent += usize::from(!victim.is_free(field).await);
-    }
+        let kept = !victim.is_refunded(field).await?;
+        Ok([usize::from(kept), usize::from(!victim.is_free(field).await)])
+    })
+    .await?;
     add("a refund fails five times: money kept", kept);
     add("a refund fails five times: book stays lent", lent);
 
-    let (mut kept, mut lent) = (0, 0);
-    for victim in victims(field, candidate, "terminated").await? {
+    let victims = meet(field, candidate, "terminated", None).await?;
+    let [kept, lent] = of_all(&victims, async |victim| {
         let begun = victim.begin(field).await?;
         field.until(candidate, &begun, "paid").await?;
         field.terminate(candidate, &begun).await?;
         // It is given back, or goes on as if nothing had been.
-        let finished = async { field.finish(candidate, &begun).await.is_ok() };
-        if victim.is_refunded(field).await? {
-            lent += usize::from(!victim.is_free(field).await);
-        } else if !timeout(PATIENCE, finished).await.unwrap_or(false) {
-            kept += 1;
-            lent += usize::from(!victim.is_free(field).await);
+        let is_refunded = victim.is_refunded(field).await?;
+        let goes_on =
+            async { !is_refunded && matches!(timeout(PATIENCE, field.finish(candidate, &begun)).await, Ok(Ok(()))) };
+        if goes_on.await {
+            return Ok([0, 0]);
         }
-    }
+        Ok([usize::from(!is_refunded), usize::from(!victim.is_free(field).await)])
+    })
+    .await?;
     add("terminated while it waits: money kept", kept);
     add("terminated while it waits: book stays lent", lent);
 
@@ -103,10 +109,25 @@ pub async fn measure(field: &Field, candidate: Candidate, section: &mut Section)
     Ok(())
 }
 
-async fn victims(field: &Field, candidate: Candidate, case: &str) -> anyhow::Result<Vec<Victim>> {
+/// Victims of a fault, each with a book of their own.
+async fn meet(field: &Field, candidate: Candidate, case: &str, fault: Option<Value>) -> anyhow::Result<Vec<Victim>> {
     let books = field.books(candidate, RENTALS).await?.into_iter().enumerate();
     let customer = |number: usize| format!("{candidate:?}-{case}-{number}").to_lowercase();
-    Ok(books.map(|(number, book)| Victim { candidate, customer: customer(number), book }).collect())
+    let victims: Vec<Victim> =
+        books.map(|(number, book)| Victim { candidate, customer: customer(number), book }).collect();
+    for (victim, fault) in victims.iter().zip(fault.into_iter().cycle()) {
+        victim.meets(field, fault).await?;
+    }
+    Ok(victims)
+}
+
+/// Counts something of all, at once.
+async fn of_all<V, const N: usize>(
+    victims: &[V],
+    count: impl AsyncFn(&V) -> anyhow::Result<[usize; N]>,
+) -> anyhow::Result<[usize; N]> {
+    let counts = try_join_all(victims.iter().map(|victim| count(victim))).await?;
+    Ok(std::array::from_fn(|at| counts.iter().map(|count| count[at]).sum()))
 }
 
 impl Victim {
@@ -125,6 +146,11 @@ impl Victim {
         let books: Vec<Charge> = field.http.get(format!("{}/books", field.simulator())).send().await?.json().await?;
         let took = |charge: &Charge| charge.customer == self.customer && charge.reference.is_some();
         Ok(books.into_iter().filter(took).collect())
+    }
+
+    /// How often the provider took it beside the first time.
+    async fn charged_again(&self, field: &Field) -> anyhow::Result<usize> {
+        Ok(self.charges(field).await?.len().saturating_sub(1))
     }
 
     /// Waits for something in the provider's books. `false`: in vain.

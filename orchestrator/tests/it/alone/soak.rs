@@ -54,6 +54,11 @@ const NEVER: &[(&str, &str)] = &[
     ),
 ];
 
+tokio::task_local! {
+    /// Set where a person books.
+    static IS_PERSON: ();
+}
+
 /// A booking, with whoever books.
 type Booking = (Arc<World>, &'static Kind, String);
 
@@ -81,12 +86,17 @@ async fn soak() {
     let world = Arc::new(World::at(&own.stack.addresses));
     let until = Instant::now() + Duration::from_mins(minutes);
     let count = Arc::new(Mutex::new(Count::default()));
-    // A person who is disturbed panics, and comes back: that is no news.
     let loud = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
+    std::panic::set_hook(Box::new(move |what| {
+        // A person who is disturbed panics, and comes back: that is no news.
+        if IS_PERSON.try_with(|()| ()).is_err() {
+            loud(what);
+        }
+    }));
     let people: Vec<_> = (0..PEOPLE)
         .map(|person| {
-            spawn_local(live(own.stack.addresses.clone(), StdRng::seed_from_u64(seed ^ person), until, count.clone()))
+            let live = live(own.stack.addresses.clone(), StdRng::seed_from_u64(seed ^ person), until, count.clone());
+            spawn_local(IS_PERSON.scope((), live))
         })
         .collect();
 
@@ -120,7 +130,6 @@ async fn soak() {
     for person in people {
         person.await.unwrap();
     }
-    std::panic::set_hook(loud);
 
     let (asserted, doubtful) = {
         let mut count = count.lock().unwrap();
