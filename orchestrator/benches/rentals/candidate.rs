@@ -115,6 +115,7 @@ impl Field {
         // Three people make all requests.
         let addresses = Addresses::free()?
             .with("HOLDFAST_REQUESTS_PER_SECOND_MAX", "1000000")
+            .with("HOLDFAST_REQUESTS_BURST_MAX", "1000000")
             .with("HOLDFAST_REQUESTS_AT_ONCE_MAX", "10000")
             // As many charges as there are rentals.
             .with("HOLDFAST_PROVIDER_CALLS_PER_SECOND_MAX", "1000")
@@ -299,7 +300,7 @@ impl Field {
     pub async fn stage(&self, candidate: Candidate, Begun { id, .. }: &Begun) -> anyhow::Result<String> {
         let shown = match candidate {
             Candidate::Holdfast | Candidate::Queues => {
-                self.ask(Method::GET, &format!("/ebook/rents/{id}"), &self.member, None).await?["stage"].take()
+                self.ask(Method::GET, &format!("/ebook/rents/{id}"), &self.librarian, None).await?["stage"].take()
             }
             Candidate::Restate => {
                 let url = format!("{}/board/stage", self.peers[&candidate].base);
