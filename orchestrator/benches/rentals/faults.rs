@@ -25,8 +25,8 @@ const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub fn section() -> Section {
     Section::new(
         "What faults leave behind",
-        "Five rentals for each case, each looked at for half a minute after the fault. Everything that is not zero is \
-         somebody's loss.",
+        "Five rentals for each case, each looked at for half a minute after the fault: what comes right later is not seen. Holdfast \
+         gives money back at growing pauses, and leaves a provider alone that fails again and again.",
         COMMAND,
     )
 }
