@@ -11,7 +11,8 @@ const AT_ONCE: usize = 8;
 
 #[tokio::test]
 async fn more_workers_and_a_second_orchestrator_change_no_count_and_answer_for_each_other() {
-    let mut own = OwnStack::start().await;
+    // What they answer is measured here, not within which second seventeen processes on two cores do.
+    let mut own = OwnStack::with(Part::APART, |usual| usual.with("HOLDFAST_ANSWER_SECONDS", "5")).await;
     let first = World::at(&own.stack.addresses);
     let mut second = World::at(&own.stack.run_replica(Part::Orchestrator).await.unwrap());
     (second.librarian, second.member) = (first.librarian.clone(), first.member.clone());
@@ -28,8 +29,7 @@ async fn more_workers_and_a_second_orchestrator_change_no_count_and_answer_for_e
         let book = here.book().await;
         let rental = here.paid(book).await;
         there.approve(book).await.assert_status(200);
-        let returned = here.bring_back(&rental).await;
-        assert!(matches!(returned.status.as_u16(), 200 | 202), "{returned:?}");
+        here.bring_back(&rental).await.assert_status(200);
         there.ended(&rental).await;
         rental
     });
