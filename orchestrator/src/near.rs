@@ -9,11 +9,8 @@ use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contracts::{
     catalog, fulfilment, notification,
-    road::{Answered, Ask, Asked, PATIENCE, Written},
+    road::{Answered, Ask, Asked, PATIENCE, WORKFLOW_HEADER, Written},
 };
-
-/// For whom: a worker knows it on the long road too.
-const WORKFLOW: &str = "x-workflow-id";
 
 /// The workers, as sagas ask them. Each with a breaker of its own: one that is known to be ill is not waited for.
 pub(crate) struct Activities {
@@ -50,7 +47,7 @@ impl Activities {
             let worker = self.worker(&asked.queue).context("there is no short road")?;
             let request = worker.client.post(format!("{}/contracts/{}", worker.base, asked.contract)).timeout(PATIENCE);
             let workflow = context.info().workflow_id.as_deref().unwrap_or_default();
-            let answer = worker.ask(request.header(WORKFLOW, workflow).json(&asked.input)).await?;
+            let answer = worker.ask(request.header(WORKFLOW_HEADER, workflow).json(&asked.input)).await?;
             answer.context("it does not keep this contract here")
         };
         let answer = answer.await?;

@@ -45,3 +45,9 @@ pub fn ended(outcome: anyhow::Result<()>) -> std::process::ExitCode {
         }
     }
 }
+
+/// The booking's part of a workflow's id: ids are a system's name and a booking's id.
+#[must_use]
+pub fn booking_of(workflow: &str) -> &str {
+    workflow.rsplit('/').next().unwrap_or(workflow)
+}

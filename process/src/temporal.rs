@@ -141,8 +141,7 @@ impl ActivityInboundInterceptor for Named {
             // Here, not before: the trace is that of whoever waits for this.
             let trace = traces::id(&Context::current());
             let info = input.activity_info();
-            // Workflow ids are a system's name and a booking's id.
-            let booking = info.workflow_id.as_deref().map(|id| id.rsplit('/').next().unwrap_or(id));
+            let booking = info.workflow_id.as_deref().map(super::logs::booking_of);
             let (activity, attempt) = (&info.activity_type, info.attempt);
             let span = tracing::info_span!("activity", activity, attempt, booking, trace);
             tell(next.run(input)).instrument(span).await

@@ -177,9 +177,8 @@ impl Faults {
     }
 }
 
-/// `<system>/<booking>`
 fn booking_of(workflow: Option<&str>) -> Option<BookingId> {
-    workflow?.rsplit('/').next()?.parse().ok()
+    process::logs::booking_of(workflow?).parse().ok()
 }
 
 /// What comes of a call over the short road.

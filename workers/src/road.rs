@@ -19,10 +19,7 @@ use warp::{
     http::{HeaderMap, StatusCode},
     reply::{self, Response},
 };
-use workflows::contracts::Contract;
-
-/// The workflow that asks.
-const WORKFLOW: &str = "x-workflow-id";
+use workflows::contracts::{Contract, road::WORKFLOW_HEADER};
 
 /// The short road to one worker.
 #[derive(Clone)]
@@ -56,7 +53,7 @@ impl Road {
             .and(warp::path::end())
             .and(warp::post())
             .and(warp::header::headers_cloned())
-            .and(warp::header::optional(WORKFLOW))
+            .and(warp::header::optional(WORKFLOW_HEADER))
             .and(warp::body::content_length_limit(BODY_BYTES_MAX))
             .and(warp::body::json())
             .then(move |headers: HeaderMap, workflow: Option<String>, input: Value| {
@@ -70,8 +67,8 @@ impl Road {
                     };
                     let span = traces::asked(&headers);
                     traces::name(&span, C::NAME.to_owned());
-                    // Named in the log as on the long road. Workflow ids are a system's name and a booking's id.
-                    let booking = workflow.as_deref().map(|id| id.rsplit('/').next().unwrap_or(id));
+                    // Named in the log as on the long road.
+                    let booking = workflow.as_deref().map(process::logs::booking_of);
                     let logged =
                         tracing::info_span!("activity", activity = C::NAME, booking, trace = traces::id(&span));
                     let work = async move {

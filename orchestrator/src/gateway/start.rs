@@ -42,6 +42,8 @@ use workflows::{
 /// One attempt at a start. A start whose outcome is unknown is repeated under the same workflow id.
 const START_ATTEMPT: Duration = Duration::from_millis(800);
 const START_PAUSE: Duration = Duration::from_millis(50);
+/// What may be otherwise in a moment.
+const AGAIN: &[Rpc] = &[Rpc::DeadlineExceeded, Rpc::Cancelled, Rpc::Unavailable, Rpc::Unknown, Rpc::ResourceExhausted];
 /// How long a start waits for the board to say something that would save it. Without, the saga finds out.
 const HINT_WITHIN: Duration = Duration::from_millis(150);
 /// Where booking ids made from idempotency keys live.
@@ -273,8 +275,7 @@ impl Gateway {
                 Ok(Err(error)) => Some(error),
                 Err(_) => None,
             };
-            let again = matches!(&error, Some(WorkflowStartError::Rpc(status))
-                if matches!(status.code(), Rpc::DeadlineExceeded | Rpc::Cancelled | Rpc::Unavailable | Rpc::Unknown | Rpc::ResourceExhausted));
+            let again = matches!(&error, Some(WorkflowStartError::Rpc(status)) if AGAIN.contains(&status.code()));
             if !again || Instant::now() + START_PAUSE >= until {
                 if let Some(error) = error {
                     tracing::warn!(error = process::logs::chain(&error), "Temporal did not take a start");

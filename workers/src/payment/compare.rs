@@ -71,29 +71,23 @@ impl<P: Provider> Desk<P> {
     }
 
     async fn find(&self, key: &str) -> Result<Option<Captured>, Unknown> {
-        loop {
-            match self.provider.find(key).await {
-                Ok(found) => return Ok(found),
-                Err(error) => room(error).await?,
-            }
-        }
+        patiently(|| self.provider.find(key)).await
     }
 
     async fn list(&self, page: &ComparePage) -> Result<Page, Unknown> {
-        loop {
-            match self.provider.list(page.since, page.after.as_deref()).await {
-                Ok(listed) => return Ok(listed),
-                Err(error) => room(error).await?,
-            }
-        }
+        patiently(|| self.provider.list(page.since, page.after.as_deref())).await
     }
 }
 
-/// Waits until there is room, where others have asked the provider as often as is allowed.
-async fn room(error: Error) -> Result<(), Unknown> {
-    let Error::Busy { retry_in } = error else { return Err(error.into()) };
-    tokio::time::sleep(retry_in.min(PAUSE_MAX)).await;
-    Ok(())
+/// Asks the provider, and again when there is room, where others have asked it as often as is allowed.
+async fn patiently<T, F: Future<Output = Result<T, Error>>>(ask: impl Fn() -> F) -> Result<T, Unknown> {
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(Error::Busy { retry_in }) => tokio::time::sleep(retry_in.min(PAUSE_MAX)).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn count(length: usize) -> u32 {

@@ -1,7 +1,7 @@
 //! `payment.charge` and `payment.refund`: at most one capture and one refund per booking, and a ledger that agrees with the
 //! provider, whatever gets lost in between.
 
-use crate::world::{Provider as Process, booking, database, won};
+use crate::world::{Provider as Process, booking, charge_request, database, won};
 use chrono::{DateTime, TimeDelta, Utc};
 use dev::simulator::{
     books::Status,
@@ -22,17 +22,6 @@ use workflows::{
         recovery::OpenAfter,
     },
 };
-
-fn request(booking: BookingId) -> ChargeRequest {
-    ChargeRequest {
-        booking,
-        workflow: format!("test/{booking}"),
-        customer: "c".parse().unwrap(),
-        amount: won(3000),
-        method: None,
-        was_captured: false,
-    }
-}
 
 async fn desk() -> (Desk<Simulator>, Process) {
     let process = Process::start().await;
@@ -68,7 +57,7 @@ async fn a_repeated_charge_and_a_repeated_refund_count_once() {
     let booking = booking();
 
     for _ in 0..3 {
-        assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Captured);
+        assert_eq!(desk.charge(&charge_request(booking)).await.unwrap(), ChargeAnswer::Captured);
     }
     assert_eq!((kept(booking).await, provider_kept(&process).await), (3000, (3000, 1)));
     for _ in 0..3 {
@@ -76,7 +65,7 @@ async fn a_repeated_charge_and_a_repeated_refund_count_once() {
     }
 
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
-    assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Closed);
+    assert_eq!(desk.charge(&charge_request(booking)).await.unwrap(), ChargeAnswer::Closed);
     assert_eq!(provider_kept(&process).await, (0, 1));
 }
 
@@ -85,7 +74,7 @@ async fn charges_of_one_booking_at_the_same_time_count_once() {
     let (desk, process) = desk().await;
     let booking = booking();
 
-    let answers = join_all((0..10).map(|_| async { desk.charge(&request(booking)).await })).await;
+    let answers = join_all((0..10).map(|_| async { desk.charge(&charge_request(booking)).await })).await;
 
     for answer in answers {
         assert_eq!(answer.unwrap(), ChargeAnswer::Captured);
@@ -101,10 +90,10 @@ async fn a_charge_that_is_known_is_answered_while_the_provider_is_left_alone() {
     let provider = Guarded::new(Simulator::new(&process.url).unwrap(), breaker.clone(), NonZeroU32::MAX);
     let desk = Desk { ledger: Ledger::new(database("PAYMENT")), provider };
     let (known, new) = (booking(), booking());
-    assert_eq!(desk.charge(&request(known)).await.unwrap(), ChargeAnswer::Captured);
+    assert_eq!(desk.charge(&charge_request(known)).await.unwrap(), ChargeAnswer::Captured);
     breaker.pause(true);
-    assert_eq!(desk.charge(&request(known)).await.unwrap(), ChargeAnswer::Captured);
-    let resting = desk.charge(&request(new)).await.expect_err("nobody is asked");
+    assert_eq!(desk.charge(&charge_request(known)).await.unwrap(), ChargeAnswer::Captured);
+    let resting = desk.charge(&charge_request(new)).await.expect_err("nobody is asked");
     assert!(matches!(resting, Unknown::Provider(Error::Resting(_))), "{resting:?}");
     // Who was sent away is in no doubt.
     assert_eq!(desk_state(new).await, None);
@@ -114,11 +103,15 @@ async fn a_charge_that_is_known_is_answered_while_the_provider_is_left_alone() {
 async fn a_decline_is_remembered_and_leaves_nothing() {
     let (desk, process) = desk().await;
     let booking = booking();
-    let poor = ChargeRequest { method: Some("declined".to_owned()), ..request(booking) };
+    let poor = ChargeRequest { method: Some("declined".to_owned()), ..charge_request(booking) };
     let declined = ChargeAnswer::Declined { reason: "insufficient_funds".to_owned() };
 
     assert_eq!(desk.charge(&poor).await.unwrap(), declined);
-    assert_eq!(desk.charge(&request(booking)).await.unwrap(), declined, "the first answer, also for a better card");
+    assert_eq!(
+        desk.charge(&charge_request(booking)).await.unwrap(),
+        declined,
+        "the first answer, also for a better card"
+    );
 
     assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Nothing);
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 0)));
@@ -130,10 +123,10 @@ async fn a_decline_is_remembered_and_leaves_nothing() {
 async fn what_our_tables_have_lost_is_taken_over_from_the_provider() {
     let (desk, process) = desk().await;
     let (booking, unknown) = (booking(), booking());
-    desk.charge(&request(booking)).await.unwrap();
+    desk.charge(&charge_request(booking)).await.unwrap();
     lose(booking).await;
 
-    let again = |booking| ChargeRequest { was_captured: true, ..request(booking) };
+    let again = |booking| ChargeRequest { was_captured: true, ..charge_request(booking) };
     let reason = "unknown_at_provider".to_owned();
     assert_eq!(desk.charge(&again(unknown)).await.unwrap(), ChargeAnswer::Declined { reason });
     assert_eq!(desk_state(unknown).await, None, "it may be asked for again");
@@ -159,7 +152,7 @@ async fn what_our_tables_have_lost_is_taken_over_from_the_provider() {
 async fn a_refund_of_what_our_tables_have_lost_gives_the_money_back() {
     let (desk, process) = desk().await;
     let booking = booking();
-    desk.charge(&request(booking)).await.unwrap();
+    desk.charge(&charge_request(booking)).await.unwrap();
     lose(booking).await;
 
     assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
@@ -188,9 +181,9 @@ async fn a_lost_answer_is_looked_up_even_when_the_provider_has_forgotten_the_key
             Fault { operation: Some(Operation::Charge), after: Some(after), times: Some(1), ..Fault::default() };
         process.fault(fault).await;
 
-        desk.charge(&request(booking)).await.expect_err("the answer was lost");
+        desk.charge(&charge_request(booking)).await.expect_err("the answer was lost");
         assert_eq!((state(booking).await.as_str(), kept(booking).await), ("intended", 0));
-        assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Captured);
+        assert_eq!(desk.charge(&charge_request(booking)).await.unwrap(), ChargeAnswer::Captured);
 
         assert_eq!((kept(booking).await, provider_kept(&process).await), (3000, (3000, 1)), "{after:?}");
     }
@@ -204,7 +197,7 @@ async fn a_refund_that_comes_first_refuses_the_late_charge() {
 
     assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Nothing);
 
-    assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Closed);
+    assert_eq!(desk.charge(&charge_request(booking)).await.unwrap(), ChargeAnswer::Closed);
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 0)));
 }
 
@@ -216,7 +209,7 @@ async fn a_charge_that_is_overtaken_by_its_undo_leaves_nothing() {
     let slow = Fault { operation: Some(Operation::Charge), delay_ms: Some((400, 400)), ..Fault::default() };
     process.fault(slow).await;
 
-    let request = request(booking);
+    let request = charge_request(booking);
     let (charged, refunded) = tokio::join!(desk.charge(&request), async {
         // As soon as the intent is written, the charge is on its way.
         while desk_state(booking).await.is_none() {}
@@ -243,7 +236,7 @@ async fn a_charge_in_doubt_that_was_taken_is_refunded() {
     process
         .fault(Fault { operation: Some(Operation::Charge), after: Some(After::DropReply), ..Fault::default() })
         .await;
-    desk.charge(&request(booking)).await.expect_err("the answer was lost");
+    desk.charge(&charge_request(booking)).await.expect_err("the answer was lost");
 
     assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
 
@@ -256,7 +249,7 @@ async fn a_charge_in_doubt_that_was_taken_is_refunded() {
 async fn a_refund_whose_answer_was_lost_is_found() {
     let (desk, process) = desk().await;
     let booking = booking();
-    desk.charge(&request(booking)).await.unwrap();
+    desk.charge(&charge_request(booking)).await.unwrap();
     let lost =
         Fault { operation: Some(Operation::Refund), after: Some(After::DropReply), times: Some(1), ..Fault::default() };
     process.fault(lost).await;
@@ -273,14 +266,14 @@ async fn a_refund_whose_answer_was_lost_is_found() {
 async fn a_refused_refund_keeps_the_money_on_the_books_until_it_goes_through() {
     let (desk, process) = desk().await;
     let booking = booking();
-    desk.charge(&request(booking)).await.unwrap();
+    desk.charge(&charge_request(booking)).await.unwrap();
     process.fault(Fault { refuse_refunds: true, times: Some(1), ..Fault::default() }).await;
 
     let refused = Settled::Refused { reason: "refund_refused".to_owned() };
     assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), refused);
     assert_eq!(kept(booking).await, 3000);
     assert_eq!(
-        desk.charge(&request(booking)).await.unwrap(),
+        desk.charge(&charge_request(booking)).await.unwrap(),
         ChargeAnswer::Closed,
         "closed to charging from the start"
     );
@@ -297,11 +290,11 @@ async fn a_charge_that_was_refunded_at_the_provider_is_not_taken_for_paid() {
     process
         .fault(Fault { operation: Some(Operation::Charge), after: Some(After::DropReply), ..Fault::default() })
         .await;
-    desk.charge(&request(booking)).await.expect_err("the answer was lost");
+    desk.charge(&charge_request(booking)).await.expect_err("the answer was lost");
     let captured = process.client.find(&booking.to_string()).await.unwrap().unwrap();
     process.client.refund(&booking.to_string(), &captured).await.unwrap();
 
-    let answer = desk.charge(&request(booking)).await.unwrap();
+    let answer = desk.charge(&charge_request(booking)).await.unwrap();
 
     assert_eq!(answer, ChargeAnswer::Declined { reason: "refunded_at_provider".to_owned() });
     assert_eq!((kept(booking).await, provider_kept(&process).await), (0, (0, 1)));
@@ -349,7 +342,7 @@ async fn without_cancel_a_charge_in_doubt_is_looked_up_through_its_settle_window
     process.fault(lost).await;
     let patient = desk(Duration::from_hours(1));
     for booking in [late, never] {
-        patient.charge(&request(booking)).await.expect_err("no answer");
+        patient.charge(&charge_request(booking)).await.expect_err("no answer");
         let unknown = patient.refund(&Due::of(booking)).await.expect_err("not known yet");
         assert!(matches!(unknown, Unknown::Settling), "{unknown:?}");
     }
@@ -369,7 +362,7 @@ async fn without_cancel_a_charge_in_doubt_is_looked_up_through_its_settle_window
 async fn the_ledger_refuses_one_sided_and_changed_postings() {
     let (desk, _process) = desk().await;
     let booking = booking();
-    desk.charge(&request(booking)).await.unwrap();
+    desk.charge(&charge_request(booking)).await.unwrap();
     let client = database("PAYMENT").get().await.unwrap();
     let one_sided = "insert into postings (booking, movement, account, amount_minor, currency) \
                      values ($1, 'refund', 'customer', 3000, 'KRW')";
@@ -391,7 +384,7 @@ async fn a_refund_by_hand_is_looked_up_and_a_write_off_is_exact_and_final() {
     let (desk, process) = desk().await;
     let (first, second) = (booking(), booking());
     for one in [first, second] {
-        desk.charge(&request(one)).await.unwrap();
+        desk.charge(&charge_request(one)).await.unwrap();
     }
     let by_hand = |booking, by_hand| Due { booking, by_hand: Some(by_hand) };
     let resolved = |booking| by_hand(booking, ByHand::Resolved { reference: "re_1".to_owned() });
@@ -421,7 +414,7 @@ async fn money_whose_refund_is_on_its_way_cannot_be_written_off() {
     let (desk, process) = desk().await;
     let (lost, refused) = (booking(), booking());
     for one in [lost, refused] {
-        desk.charge(&request(one)).await.unwrap();
+        desk.charge(&charge_request(one)).await.unwrap();
     }
     let write_off = |booking| Due { booking, by_hand: Some(ByHand::WrittenOff { amount: won(3000) }) };
     let hanging =
@@ -444,7 +437,7 @@ async fn open_charges_are_listed_until_they_are_given_back_or_earned() {
     let (desk, _process) = desk().await;
     let (open, earned, back) = (booking(), booking(), booking());
     for one in [open, earned, back] {
-        desk.charge(&request(one)).await.unwrap();
+        desk.charge(&charge_request(one)).await.unwrap();
     }
     desk.refund(&Due::of(back)).await.unwrap();
     let listed = async || {
@@ -503,7 +496,7 @@ async fn the_ledger_and_the_providers_books_are_compared_from_both_sides() {
     // More than a page, all in order.
     let agreed: Vec<_> = (0..25).map(|_| booking()).collect();
     for booking in &agreed {
-        desk.charge(&request(*booking)).await.unwrap();
+        desk.charge(&charge_request(*booking)).await.unwrap();
     }
     desk.refund(&Due::of(agreed[0])).await.unwrap();
     assert_eq!(compared(&desk, since, &agreed).await, BTreeMap::new());
@@ -511,7 +504,7 @@ async fn the_ledger_and_the_providers_books_are_compared_from_both_sides() {
     let all: Vec<_> = (0..6).map(|_| booking()).collect();
     let [given_back, lost, failed_later, twice, gone, less] = all[..] else { unreachable!() };
     for booking in &all[..5] {
-        desk.charge(&request(*booking)).await.unwrap();
+        desk.charge(&charge_request(*booking)).await.unwrap();
     }
     process.refund_by_hand(given_back).await;
     lose(lost).await;
@@ -522,7 +515,7 @@ async fn the_ledger_and_the_providers_books_are_compared_from_both_sides() {
     set(failed_later, "state = 'refunded', refunded_at = now()").await;
     let order = Order { key: twice.to_string(), customer: "c".to_owned(), amount: won(3000), method: None };
     process.client.charge(&order).await.unwrap();
-    desk.charge(&request(less)).await.unwrap();
+    desk.charge(&charge_request(less)).await.unwrap();
     set(less, "amount_minor = 2000").await;
 
     let expected = BTreeMap::from([

@@ -3,7 +3,7 @@
 
 use crate::{
     providers::keeps_the_trait,
-    world::{booking, database, won},
+    world::{booking, charge_request, database, won},
 };
 use dev::stack::tool;
 use hmac::{Hmac, Mac};
@@ -34,10 +34,7 @@ use workers::payment::{
 };
 use workflows::{
     booking::BookingId,
-    contracts::{
-        Due, Settled,
-        payment::{ChargeAnswer, ChargeRequest},
-    },
+    contracts::{Due, Settled, payment::ChargeAnswer},
     money::Money,
 };
 
@@ -230,17 +227,6 @@ fn order(booking: BookingId) -> Order {
     Order { key: booking.to_string(), customer: "c".to_owned(), amount: won(3000), method: None }
 }
 
-fn request(booking: BookingId) -> ChargeRequest {
-    ChargeRequest {
-        booking,
-        workflow: format!("test/{booking}"),
-        customer: "c".parse().unwrap(),
-        amount: won(3000),
-        method: None,
-        was_captured: false,
-    }
-}
-
 fn desk(provider: Stripe) -> Desk<Stripe> {
     Desk { ledger: Ledger::new(database("PAYMENT")), provider }
 }
@@ -269,9 +255,9 @@ async fn a_charge_or_a_refund_whose_answer_stripe_lost_counts_once() {
     let desk = desk(stand_in.start().await);
     let booking = booking();
     stand_in.books().lose_answer = true;
-    desk.charge(&request(booking)).await.expect_err("the answer was lost");
+    desk.charge(&charge_request(booking)).await.expect_err("the answer was lost");
     assert_eq!(state(booking).await, "intended");
-    assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Captured);
+    assert_eq!(desk.charge(&charge_request(booking)).await.unwrap(), ChargeAnswer::Captured);
     assert_eq!(stand_in.kept(), (3000, 1));
 
     stand_in.books().lose_answer = true;
@@ -318,7 +304,7 @@ async fn a_refund_that_fails_later_is_noticed() {
     let calls = Calls::start(desk(stand_in.start().await)).await;
     let desk = desk(stand_in.start().await);
     let booking = booking();
-    desk.charge(&request(booking)).await.unwrap();
+    desk.charge(&charge_request(booking)).await.unwrap();
     assert_eq!(desk.refund(&Due::of(booking)).await.unwrap(), Settled::Done);
     let before = DISAGREEMENTS.get();
     assert_eq!(calls.call(&format!("evt_{booking}_refunded"), "charge.refunded", booking, SECRET).await, 200);
@@ -387,7 +373,7 @@ async fn stripes_calls_and_our_asking_reach_the_same_state_whichever_wins() {
         assert_eq!(calls.call(&id("early"), "payment_intent.succeeded", booking, SECRET).await, 200);
 
         stand_in.books().lose_answer = true;
-        desk.charge(&request(booking)).await.expect_err("the answer was lost");
+        desk.charge(&charge_request(booking)).await.expect_err("the answer was lost");
         if call_first {
             assert_eq!(calls.call(&id("forged"), "payment_intent.succeeded", booking, "whsec_of_somebody").await, 400);
             assert_eq!(state(booking).await, "intended", "a forged call is not believed");
@@ -396,7 +382,7 @@ async fn stripes_calls_and_our_asking_reach_the_same_state_whichever_wins() {
             }
             assert_eq!(state(booking).await, "captured");
         }
-        assert_eq!(desk.charge(&request(booking)).await.unwrap(), ChargeAnswer::Captured);
+        assert_eq!(desk.charge(&charge_request(booking)).await.unwrap(), ChargeAnswer::Captured);
         assert_eq!(calls.call(&id("paid"), "payment_intent.succeeded", booking, SECRET).await, 200);
         assert_eq!((state(booking).await.as_str(), stand_in.kept()), ("captured", (3000, 1)));
 

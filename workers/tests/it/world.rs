@@ -10,7 +10,7 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 use workers::payment::Simulator;
-use workflows::{booking::BookingId, money::Money};
+use workflows::{booking::BookingId, contracts::payment::ChargeRequest, money::Money};
 
 /// The settings of this test run's stack.
 pub fn settings() -> HashMap<String, String> {
@@ -65,5 +65,17 @@ impl Provider {
     pub async fn refund_by_hand(&self, booking: BookingId) {
         let url = format!("{}/books/{booking}/refund", self.url);
         self.http.post(url).send().await.unwrap().error_for_status().unwrap();
+    }
+}
+
+/// A charge of 3,000 won.
+pub fn charge_request(booking: BookingId) -> ChargeRequest {
+    ChargeRequest {
+        booking,
+        workflow: format!("test/{booking}"),
+        customer: "c".parse().unwrap(),
+        amount: won(3000),
+        method: None,
+        was_captured: false,
     }
 }

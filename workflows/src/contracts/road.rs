@@ -8,6 +8,9 @@ use std::time::Duration;
 /// How long a saga waits on the short road, before it takes the long one. It keeps a task of the saga open meanwhile.
 pub const PATIENCE: Duration = Duration::from_millis(300);
 
+/// The header that says for which workflow it is asked: a worker knows it on the long road too.
+pub const WORKFLOW_HEADER: &str = "x-workflow-id";
+
 /// Asks a worker over the short road. One local activity for all contracts.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask;
