@@ -1,8 +1,9 @@
 //! Breaker: leaves a part alone that does not answer, and comes back to it gently.
 //!
 //! Closed, every call goes through. After a few failures in a row it opens: nobody asks, and everybody hears at once when to
-//! come back. Then a single call probes. When it succeeds, two may go at a time, then four, until it is closed again, so that
-//! a part that has just recovered is not run over by all who waited. A failure opens it again, for twice as long.
+//! come back. Then a single call probes. When it is answered, two may go at a time, then four, until it is closed again, so that
+//! a part that has just recovered is not run over by all who waited. A failure halves how many may go; where only one may, it opens
+//! again, for twice as long if nothing was answered meanwhile. So a part that answers some calls is asked on, if only one by one.
 
 use crate::metrics::gauge;
 use prometheus::IntGaugeVec;
@@ -22,7 +23,7 @@ static STATE: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 pub struct Settings {
     /// As many failures in a row open it.
     pub failures: u32,
-    /// How long it stays open at first. Twice as long each time after.
+    /// How long it stays open at first. Twice as long each time after, until something is answered.
     pub open: Duration,
     /// It stays open no longer than this.
     pub open_max: Duration,
@@ -78,7 +79,7 @@ pub struct Breaker {
 struct Now {
     phase: Phase,
     paused: bool,
-    /// How often it has opened without having been closed in between.
+    /// How often it has opened without an answer in between.
     opened: u32,
     /// Calls that began in another era say nothing about this one.
     era: u64,
@@ -182,13 +183,18 @@ impl Breaker {
             (Phase::HalfOpen { allowed, busy }, Some(true)) => {
                 *busy -= 1;
                 *allowed *= 2;
-                if *allowed > self.settings.probes_max {
-                    now.opened = 0;
+                let is_well = *allowed > self.settings.probes_max;
+                now.opened = 0;
+                if is_well {
                     now.turn(Phase::Closed { failures: 0 });
                     tracing::info!(part = self.part, "a breaker is closed: the part answers again");
                 }
             }
-            (Phase::HalfOpen { .. }, Some(false)) => self.open(&mut now, at),
+            (Phase::HalfOpen { allowed: 1, .. }, Some(false)) => self.open(&mut now, at),
+            (Phase::HalfOpen { allowed, busy }, Some(false)) => {
+                *busy -= 1;
+                *allowed /= 2;
+            }
             (Phase::HalfOpen { busy, .. }, None) => *busy -= 1,
             (Phase::Closed { .. }, None) | (Phase::Open { .. }, _) => {}
         }
@@ -306,6 +312,34 @@ mod tests {
             breaker.ended(&probe, Some(false), at);
             assert_eq!(breaker.enter_at(at).unwrap_err().retry_in, Duration::from_secs(seconds));
         }
+    }
+
+    #[test]
+    fn a_part_that_answers_every_second_call_is_asked_on_one_by_one() {
+        let breaker = opened("h");
+        let later = Instant::now() + SETTINGS.open;
+        for _ in 0..10 {
+            breaker.enter_at(later).unwrap().answered();
+            let (fails, waits) = (breaker.enter_at(later).unwrap(), breaker.enter_at(later).unwrap());
+            fails.failed();
+            assert!(breaker.enter_at(later).is_err(), "one is under way, and no more than one may be");
+            drop(waits);
+        }
+        assert_eq!(breaker.state().0, State::HalfOpen);
+    }
+
+    #[test]
+    fn after_an_answer_it_opens_for_as_long_as_at_first() {
+        let breaker = opened("i");
+        let at = Instant::now() + SETTINGS.open_max;
+        let probe = breaker.enter_at(at).unwrap();
+        breaker.ended(&probe, Some(false), at);
+        let later = at + SETTINGS.open_max;
+        breaker.enter_at(later).unwrap().answered();
+        breaker.enter_at(later).unwrap().failed();
+        let last = breaker.enter_at(later).unwrap();
+        breaker.ended(&last, Some(false), later);
+        assert_eq!(breaker.enter_at(later).unwrap_err().retry_in, SETTINGS.open);
     }
 
     #[test]
