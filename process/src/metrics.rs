@@ -5,8 +5,8 @@
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, core::Collector};
 
-/// From a quick answer to a slow provider.
-pub const QUICK: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// From a quick answer to a slow provider. Whoever waits for the whole second that an answer may take has it just after that.
+pub const QUICK: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 1.2, 2.5, 5.0, 10.0];
 /// From a worker's answer to a person's decision.
 pub const PATIENT: &[f64] =
     &[0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0, 600.0, 3_600.0, 14_400.0, 86_400.0, 604_800.0, 1_209_600.0];

@@ -1,6 +1,7 @@
 //! The resort: its scenario scripts call by call, and what it must and must not do.
 
-use crate::world::{Person, Reply, World};
+use crate::world::{Kind, Person, Reply, World};
+use dev::simulator::books::Status;
 use futures::future::join_all;
 use orchestrator::gateway::auth::Role;
 use serde_json::{Value, json};
@@ -191,6 +192,29 @@ async fn a_cancellation_in_every_state_disables_the_voucher_and_gives_the_money_
         assert_eq!(status_of(&world, number).await, "Available");
         world.assert_promises(&id).await;
     }
+}
+
+/// RS-W6, INV-2: whoever still has a good voucher has paid for it.
+#[tokio::test]
+async fn the_money_stays_until_the_voucher_is_disabled() {
+    let world = World::new();
+    let number = resort(&world, "Jeju").await;
+    let id = reserve(&world, &world.member, number).await.assert_status(201).id();
+    pay(&world, &id).await.assert_status(200);
+    world.at_stage(&id, "issued").await;
+    let refusal = json!({ "answer": "refused", "reason": "refused_on_demand" });
+    world.worker_fault(&id, "fulfilment.disable", None, Kind::Answer(refusal)).await;
+
+    cancel(&world, &id).await.assert_status(202);
+
+    let stuck = world.at_stage(&id, "stuck").await;
+    assert_eq!(stuck["stuck"]["step"], "fulfilment.disable");
+    assert_eq!(world.provider(&id).await[0].status, Status::Captured);
+    world.lift(&id).await;
+    world.intervene(&id, "retry", json!({ "reason": "it works again" })).await;
+    world.ended(&id).await;
+    assert_eq!(world.voucher_state(&id).await.as_deref(), Some("disabled"));
+    world.assert_promises(&id).await;
 }
 
 /// RS-W8: a code that nobody can guess, shown to its customer and its sender alone.
