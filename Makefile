@@ -94,7 +94,7 @@ soak: build
 
 network: build
 	@tools/setup network
-	ONLY=$(ONLY) cargo test --workspace --test it -- alone::network --ignored --nocapture --test-threads=1
+	ONLY="$(ONLY)" cargo test --workspace --test it -- alone::network --ignored --nocapture --test-threads=1
 
 sbom:
 	@tools/supply sbom

@@ -98,7 +98,7 @@ impl Gateway {
         };
         let row = match found {
             Some(row) => row,
-            None => self.unpublished(booking, system).await?,
+            None => timeout_at(call.due(), self.unpublished(booking, system)).await.map_err(|_| silent())??,
         };
         let theirs = systems::may_see(&call.caller, &row);
         let of_the_system = system.is_none_or(|system| system == row.system);
