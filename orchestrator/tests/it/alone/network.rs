@@ -144,14 +144,24 @@ struct Row {
 }
 
 impl Row {
+    fn count(&self, wanted: fn(&Outcome) -> bool) -> usize {
+        self.asked.iter().filter(|one| wanted(&one.outcome)).count()
+    }
+
+    fn unanswered(&self) -> usize {
+        self.count(|what| matches!(what, Outcome::Nothing(_)))
+    }
+
+    fn slowest(&self) -> Duration {
+        self.asked.iter().map(|one| one.took).max().unwrap_or_default()
+    }
+
     fn told(&self) -> String {
-        let count = |wanted: fn(&Outcome) -> bool| self.asked.iter().filter(|one| wanted(&one.outcome)).count();
-        let sent_away = count(|what| matches!(what, Outcome::SentAway(_)));
-        let nothing = count(|what| matches!(what, Outcome::Nothing(_)));
+        let sent_away = self.count(|what| matches!(what, Outcome::SentAway(_)));
+        let (nothing, most) = (self.unanswered(), self.slowest().as_millis());
         let mut took: Vec<u128> = self.asked.iter().map(|one| one.took.as_millis()).collect();
         took.sort_unstable();
         let half = took.get(took.len() / 2).copied().unwrap_or_default();
-        let most = took.last().copied().unwrap_or_default();
         let (way, ill) = &self.what;
         let whole = self.whole_after.as_secs_f64();
         format!("| {way} | {ill} | {} | {sent_away} | {nothing} | {half} | {most} | {whole:.1} |", self.asked.len())
@@ -227,8 +237,7 @@ async fn nothing_is_lost_on_a_bad_way() {
     let (rentals, ()) = tokio::join!(load, ills);
 
     for row in &rows {
-        let nobody = row.asked.iter().filter(|one| matches!(one.outcome, Outcome::Nothing(_))).count();
-        let slowest = row.asked.iter().map(|one| one.took).max().unwrap_or_default();
+        let (nobody, slowest) = (row.unanswered(), row.slowest());
         let is_theirs = row.what.0.starts_with("people");
         assert!(nobody == 0 || is_theirs, "{:?}: {nobody} were not answered at all", row.what);
         assert!(slowest < ANSWERED_WITHIN || is_theirs, "{:?}: somebody waited for {slowest:?}", row.what);
@@ -259,20 +268,19 @@ async fn case(world: &World, seen: &Seen, what: (&str, &str), make_good: impl As
 
 /// Ends every connection of ours, and takes all there are, until we have none.
 async fn take_all_connections(world: &World) -> Vec<tokio_postgres::Client> {
-    let ours = "from pg_stat_activity where usename <> 'postgres' and application_name <> 'taken'";
-    let (end, left) = (format!("select pg_terminate_backend(pid) {ours}"), format!("select 1 {ours}"));
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where usename <> 'postgres' and application_name <> 'taken'";
     let url = format!("{}?application_name=taken", world.setting("HOLDFAST_BOARD_DATABASE_URL"));
     let (database, mut taken) = (world.database().await, Vec::new());
     for _ in 0..TAKEN_WITHIN {
-        database.batch_execute(&end).await.unwrap();
+        // Some are quicker than we are, and have one again.
+        let ended = database.query(end, &[]).await.unwrap();
+        if ended.is_empty() {
+            return taken;
+        }
         while let Ok((client, connection)) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
             tokio::spawn(connection);
             taken.push(client);
             assert!(taken.len() < CONNECTIONS, "it has always more");
-        }
-        // Some were quicker than we are.
-        if database.query(&left, &[]).await.unwrap().is_empty() {
-            return taken;
         }
     }
     panic!("they always get connections again");
