@@ -28,6 +28,8 @@ use uuid::Uuid;
 pub const ANSWERED_WITHIN: Duration = Duration::from_mins(3);
 const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(20);
+/// Uvicorn waits five seconds.
+const IDLE_MAX: Duration = Duration::from_secs(2);
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 /// The peers have their books already, as many as any run needs.
 const PEER_BOOKS: i64 = 100_000;
@@ -130,7 +132,8 @@ impl Field {
             peers.insert(*candidate, Peer::start(*candidate, folder, &settings).await?);
         }
         Ok(Self {
-            http: Http::builder().timeout(ANSWERED_WITHIN).build()?,
+            // Servers end idle connections after a while, and a request that meets that is lost.
+            http: Http::builder().timeout(ANSWERED_WITHIN).pool_idle_timeout(IDLE_MAX).build()?,
             api: format!("http://{}", settings["HOLDFAST_HTTP"]),
             librarian: token(&stack.addresses, "librarian", "admin")?,
             member: token(&stack.addresses, "member", "member")?,

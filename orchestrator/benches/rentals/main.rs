@@ -116,6 +116,13 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What breaks a part of the report is told there.
+fn told(measured: anyhow::Result<()>, section: &mut Section) -> Option<anyhow::Error> {
+    let error = measured.err()?;
+    section.notes.push(format!("It did not get through in this run: {error:#}"));
+    Some(error)
+}
+
 /// A peer that does not get through is part of the report; if we do not, there is none.
 fn noted(candidate: Candidate, measured: anyhow::Result<()>, section: &mut Section) -> anyhow::Result<()> {
     match measured {
@@ -167,27 +174,31 @@ async fn measure(
         let mut section = systems::section();
         for round in 1..=plan.rounds {
             say(&format!("systems, round {round} of {}", plan.rounds));
-            broken.extend(systems::measure(field, &plan, &mut section).await.err());
+            let measured = systems::measure(field, &plan, &mut section).await;
+            broken.extend(told(measured, &mut section));
         }
         report.sections.push(section);
     }
     if arguments.wants("seeds") {
         say("the load of the forerunners");
         let mut section = seeds::section();
-        broken.extend(seeds::measure(field, &mut section).await.err());
+        let measured = seeds::measure(field, &mut section).await;
+        broken.extend(told(measured, &mut section));
         report.aims.extend(seeds::aims(&section));
         report.sections.push(section);
     }
     if arguments.wants("feed") {
         say("a thousand listeners");
         let mut section = feed::section();
-        broken.extend(feed::measure(field, &mut section).await.err());
+        let measured = feed::measure(field, &mut section).await;
+        broken.extend(told(measured, &mut section));
         report.sections.push(section);
     }
     if arguments.wants("growth") {
         say("growth");
         let mut section = growth::section();
-        broken.extend(growth::measure(field, &plan, &mut section).await.err());
+        let measured = growth::measure(field, &plan, &mut section).await;
+        broken.extend(told(measured, &mut section));
         report.aims.extend(growth::aims(&section));
         report.sections.push(section);
     }

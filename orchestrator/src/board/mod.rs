@@ -6,6 +6,7 @@
 mod activities;
 mod feed;
 mod forget;
+mod lookups;
 mod receivers;
 mod rows;
 
@@ -19,6 +20,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
+use lookups::Lookups;
 use secrecy::SecretString;
 use std::{
     collections::HashMap,
@@ -47,6 +49,8 @@ mod embedded {
 const READ_WITHIN: Duration = Duration::from_millis(400);
 /// A notification can be lost with its connection; then a waiting caller looks for itself after this time.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
+/// What the last look of somebody who has waited may take beyond their time.
+const LAST_LOOK: Duration = Duration::from_millis(100);
 /// Whoever waits for long looks less and less often.
 const LOOK_AGAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -62,6 +66,9 @@ pub enum Error {
     /// No answer in the time a reader has.
     #[error("the board is too slow")]
     Slow,
+    /// The statement that asked for this booking and others failed.
+    #[error(transparent)]
+    Together(Arc<Self>),
     /// A row holds what we never write.
     #[error("the column {0} holds something unexpected")]
     Corrupt(&'static str),
@@ -71,6 +78,7 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Board {
     pool: Pool,
+    lookups: Lookups,
     feed: Arc<Feed>,
     /// Sagas may not publish for now.
     frozen: Arc<AtomicBool>,
@@ -98,7 +106,8 @@ impl Board {
     pub fn open(url: &SecretString, stop: CancellationToken) -> anyhow::Result<Self> {
         let feed = Arc::new(Feed::default());
         tokio::spawn(feed::listen(feed.clone(), url.clone(), stop));
-        Ok(Self { pool: process::postgres::pool(url)?, feed, frozen: Arc::default() })
+        let pool = process::postgres::pool(url)?;
+        Ok(Self { lookups: Lookups::over(pool.clone()), pool, feed, frozen: Arc::default() })
     }
 
     /// Forgets bookings that ended more than `HOLDFAST_BOARD_KEEP_DAYS` days ago, where that is set, until told to stop.
@@ -152,7 +161,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn find(&self, booking: BookingId) -> Result<Option<Row>, Error> {
-        within(rows::find(&self.pool, booking)).await
+        within(self.lookups.find(booking)).await
     }
 
     /// The live booking of a single-unit item.
@@ -347,14 +356,18 @@ impl Board {
     ) -> Result<Option<Row>, Error> {
         let watch = self.feed.watch(booking);
         let mut known = Err(Error::Slow);
-        let mut pause = LOOK_AGAIN;
+        let (mut first, mut pause) = (true, LOOK_AGAIN);
         loop {
             // Registered before it reads: a change between the two is not missed.
             let changed = watch.changed();
             let mut changed = std::pin::pin!(changed);
             changed.as_mut().enable();
-            // Looked at least once: a look has a limit of its own.
-            match self.find(booking).await {
+            // The first look has a limit of its own, so that there is one. Those after it end with the time.
+            let look = self.find(booking);
+            let seen =
+                if first { look.await } else { timeout_at(until + LAST_LOOK, look).await.unwrap_or(Err(Error::Slow)) };
+            first = false;
+            match seen {
                 Err(error) if known.is_err() => known = Err(error),
                 Err(_) => {}
                 row => known = row,

@@ -338,10 +338,12 @@ fn count(new: &tokio_postgres::Row) {
     }
 }
 
-pub(super) async fn find(pool: &Pool, booking: BookingId) -> Result<Option<Row>, Error> {
+/// Some bookings as they are in the table, by their ids.
+pub(super) async fn found(pool: &Pool, bookings: &[Uuid]) -> Result<HashMap<Uuid, tokio_postgres::Row>, Error> {
     let client = pool.get().await?;
-    let select = client.prepare_cached(&format!("select {COLUMNS} from bookings where booking = $1")).await?;
-    client.query_opt(&select, &[&booking.0]).await?.map(|row| read(&row)).transpose()
+    let select = client.prepare_cached(&format!("select {COLUMNS} from bookings where booking = any($1)")).await?;
+    let rows = client.query(&select, &[&bookings]).await?;
+    Ok(rows.into_iter().map(|row| (row.get("booking"), row)).collect())
 }
 
 pub(super) async fn holders(pool: &Pool, system: &str, items: &[i64]) -> Result<Vec<Row>, Error> {
@@ -450,9 +452,7 @@ pub(super) async fn held_by_others(
 }
 
 pub(super) async fn all_of(pool: &Pool, bookings: &[Uuid]) -> Result<Vec<Row>, Error> {
-    let client = pool.get().await?;
-    let select = client.prepare_cached(&format!("select {COLUMNS} from bookings where booking = any($1)")).await?;
-    client.query(&select, &[&bookings]).await?.iter().map(read).collect()
+    found(pool, bookings).await?.values().map(read).collect()
 }
 
 pub(super) async fn page(pool: &Pool, filter: &Filter) -> Result<Page, Error> {
@@ -591,7 +591,7 @@ pub(crate) fn details(action: &Action) -> Value {
     }
 }
 
-fn read(row: &tokio_postgres::Row) -> Result<Row, Error> {
+pub(super) fn read(row: &tokio_postgres::Row) -> Result<Row, Error> {
     let system: String = row.get("system");
     let reason: Option<String> = row.get("reason");
     let ending = match row.get::<_, Option<&str>>("ending") {

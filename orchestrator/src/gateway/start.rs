@@ -18,7 +18,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -299,8 +299,8 @@ impl Gateway {
         match self.board.wait(booking, until, decided).await {
             Ok(row) => Ok(row),
             // An accepted booking goes on without the board; its row follows.
-            Err(board::Error::Connection(_) | board::Error::Statement(_) | board::Error::Slow) => Ok(None),
             Err(error @ board::Error::Corrupt(_)) => Err(error.into()),
+            Err(_) => Ok(None),
         }
     }
 }
@@ -397,11 +397,10 @@ impl Turns {
     }
 }
 
-/// Starts under way. The engine takes so many at a time and no more; who would not get through in time hears it at once, before
-/// anything is begun.
+/// Starts under way. The engine takes so many at a time and no more. Who comes then waits for their turn, and hears in time when it
+/// would come too late, before anything is begun: an answer at once would only be asked for again at once.
 pub(super) struct Starts {
     slots: Semaphore,
-    waiting: AtomicUsize,
     /// How long one takes, of late, in microseconds.
     takes: AtomicU64,
 }
@@ -411,7 +410,7 @@ const STARTS_MAX: usize = 16;
 
 impl Default for Starts {
     fn default() -> Self {
-        Self { slots: Semaphore::new(STARTS_MAX), waiting: AtomicUsize::new(0), takes: AtomicU64::new(0) }
+        Self { slots: Semaphore::new(STARTS_MAX), takes: AtomicU64::new(0) }
     }
 }
 
@@ -421,42 +420,15 @@ impl Starts {
     /// # Errors
     /// [`Code::TooBusy`] when that would not be in time.
     async fn one<T>(&self, until: Instant, start: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-        let busy = || Problem::new(Code::TooBusy);
-        // A free slot is always taken: the estimate below is put right by those that get through.
-        let _slot = if let Ok(slot) = self.slots.try_acquire() {
-            slot
-        } else {
-            let before = u32::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
-            let takes = Duration::from_micros(self.takes.load(Ordering::Relaxed));
-            let wait = takes.saturating_mul(before) / u32::try_from(STARTS_MAX).unwrap_or(1);
-            if Instant::now() + wait + takes > until {
-                return Err(busy());
-            }
-            let _waits = Waits::begin(&self.waiting);
-            timeout_at(until, self.slots.acquire()).await.ok().and_then(Result::ok).ok_or_else(busy)?
-        };
+        let known = || self.takes.load(Ordering::Relaxed);
+        // A free slot is always taken: the estimate is put right by those that get through.
+        let turn = timeout_at(until - Duration::from_micros(known()), self.slots.acquire()).await;
+        let _slot = turn.ok().and_then(Result::ok).ok_or_else(|| Problem::new(Code::TooBusy))?;
         let began = Instant::now();
         let started = start.await?;
         let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         // The newest counts an eighth. Two at the same moment may lose one of them: it is an estimate.
-        let known = self.takes.load(Ordering::Relaxed);
-        self.takes.store(known - known / 8 + took / 8, Ordering::Relaxed);
+        self.takes.store(known() - known() / 8 + took / 8, Ordering::Relaxed);
         Ok(started)
-    }
-}
-
-/// Somebody waits, until this is dropped: also when they have hung up.
-struct Waits<'a>(&'a AtomicUsize);
-
-impl<'a> Waits<'a> {
-    fn begin(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -4,6 +4,7 @@ use super::own_stack::OwnStack;
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element, error::CmdError, key::Key};
 use serde_json::{Value, json};
 use std::{
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -37,7 +38,9 @@ impl Drop for Helper {
 
 /// The program that drives browsers.
 pub struct Driver {
+    /// Dropped after it was told to end its browsers.
     _program: Helper,
+    port: u16,
     url: String,
 }
 
@@ -45,7 +48,7 @@ impl Driver {
     pub async fn start() -> Self {
         let port = dev::addresses::Addresses::free().unwrap().http;
         let program = Helper::start(Command::new("chromedriver").arg(format!("--port={port}")));
-        let driver = Self { _program: program, url: format!("http://127.0.0.1:{port}") };
+        let driver = Self { _program: program, port, url: format!("http://127.0.0.1:{port}") };
         let ready = async {
             let mut look = interval(LOOK_EVERY);
             while reqwest::get(format!("{}/status", driver.url)).await.is_err() {
@@ -64,6 +67,20 @@ impl Driver {
         let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
         let page = builder.capabilities(capabilities).connect(&self.url).await.expect("a browser");
         Window { page, base: format!("http://127.0.0.1:{}", own.stack.addresses.http) }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Browsers outlive a driver that is killed.
+        let told = std::net::TcpStream::connect(("127.0.0.1", self.port)).and_then(|mut driver| {
+            driver.set_read_timeout(Some(SOON))?;
+            driver.write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+            driver.read_to_end(&mut Vec::new())
+        });
+        if let Err(error) = told {
+            eprintln!("browsers may be left: {error}");
+        }
     }
 }
 

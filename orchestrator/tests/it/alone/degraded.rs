@@ -2,7 +2,7 @@
 //! what could not be written at once is written later, complete and in order.
 
 use super::own_stack::OwnStack;
-use crate::world::World;
+use crate::world::{ANSWERED_WITHIN, World};
 use dev::{
     simulator::faults::{Fault, Operation},
     stack::Part,
@@ -11,15 +11,13 @@ use futures::{StreamExt, stream};
 use std::time::Duration;
 use tokio::time::{Instant, interval};
 
-/// The one second of the gateway, and what a busy machine adds to it.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(1_500);
 const DEAD_FOR: Duration = Duration::from_mins(1);
 const REQUESTS_EACH_SECOND: u64 = 2;
 
 /// P8, EB-N3, RS-N3, CN-N3, HS-N3, X7: 400 to 620 ms for each charge, then no provider at all for a minute, under a steady load.
 #[tokio::test]
 async fn every_rental_accepted_while_the_provider_is_slow_and_then_dead_is_charged_once() {
-    let mut own = OwnStack::start().await;
+    let mut own = OwnStack::prompt(Part::APART).await;
     let world = World::at(&own.stack.addresses);
     world
         .fault_for_everybody(Fault {
@@ -61,7 +59,7 @@ async fn rent_steadily(world: &World, duration: Duration) -> Vec<String> {
 /// No booking stops for the board; its rows and history are complete and in order afterwards.
 #[tokio::test]
 async fn bookings_go_on_while_the_board_is_slow_or_gone_and_their_history_has_no_gaps() {
-    let own = OwnStack::start().await;
+    let own = OwnStack::prompt(Part::APART).await;
     let world = World::at(&own.stack.addresses);
     let admin = world.database().await;
     for outage in ["gone", "slow"] {

@@ -110,7 +110,7 @@ async fn every_process_is_replaced_under_load_and_no_request_is_lost() {
     let fronts = join_all((0..5).map(|_| Front::start())).await;
     let [gateways, catalog, payment, notification, fulfilment] = &fronts[..] else { unreachable!("five") };
     let own = OwnStack::with(Part::APART, |at| {
-        let at = at.with("HOLDFAST_DRAIN_LEAD_SECONDS", DRAIN_LEAD_SECONDS);
+        let at = at.with("HOLDFAST_DRAIN_LEAD_SECONDS", DRAIN_LEAD_SECONDS).with("HOLDFAST_ANSWER_SECONDS", "1");
         Addresses {
             catalog_url_port: catalog.port,
             payment_url_port: payment.port,

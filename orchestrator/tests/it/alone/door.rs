@@ -2,7 +2,7 @@
 //! begun.
 
 use super::own_stack::OwnStack;
-use crate::world::World;
+use crate::world::{ANSWERED_WITHIN, World};
 use dev::{simulator::faults::Fault, stack::Part};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use orchestrator::gateway::auth::Role;
@@ -20,8 +20,6 @@ const IDLE: usize = 10_000;
 const DAWDLERS: usize = 200;
 const BURST: usize = 30;
 const AT_ONCE: usize = 4;
-/// Whoever asks properly is answered within this time, whatever the others do. Debug builds on small machines are slow.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// Whoever dawdles is cut off within this time.
 const CUT_OFF_WITHIN: Duration = Duration::from_secs(40);
 

@@ -86,7 +86,7 @@ async fn balance(listener: TcpListener, gateways: [u16; 2]) {
 
 #[tokio::test]
 async fn a_gateway_that_is_killed_under_load_loses_nothing_and_doubles_nothing() {
-    let mut own = OwnStack::of(Part::TOGETHER).await;
+    let mut own = OwnStack::prompt(Part::TOGETHER).await;
     let replica = own.stack.run_replica(Part::Orchestrator).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let front = listener.local_addr().unwrap().port();

@@ -2,7 +2,7 @@
 //! is finished by another.
 
 use super::own_stack::OwnStack;
-use crate::world::World;
+use crate::world::{ANSWERED_WITHIN, World};
 use dev::stack::Part;
 use futures::future::join_all;
 use reqwest::Client;
@@ -14,8 +14,6 @@ const RENTALS: usize = 12;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_MAX: Duration = Duration::from_secs(1);
 const FAILURES: u32 = 3;
-/// The one second of the gateway, and what a busy machine adds to it.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(1_500);
 const NOTICED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Looks at liveness until it has failed so often in a row.
@@ -34,7 +32,7 @@ async fn noticed(admin: u16) -> Duration {
 
 #[tokio::test]
 async fn a_worker_that_hangs_is_replaced_and_its_tasks_are_finished_elsewhere() {
-    let mut own = OwnStack::start().await;
+    let mut own = OwnStack::prompt(Part::APART).await;
     let world = World::at(&own.stack.addresses);
     own.stack.run_replica(Part::Payment).await.unwrap();
     let mut books = Vec::new();
@@ -61,7 +59,7 @@ async fn a_worker_that_hangs_is_replaced_and_its_tasks_are_finished_elsewhere() 
 /// answered in time, if only that their booking is pending.
 #[tokio::test]
 async fn one_bad_worker_of_three_costs_no_request() {
-    let mut own = OwnStack::start().await;
+    let mut own = OwnStack::prompt(Part::APART).await;
     let world = World::at(&own.stack.addresses);
     for part in [Part::Catalog, Part::Payment] {
         for _ in 1..3 {

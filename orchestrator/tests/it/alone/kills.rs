@@ -35,7 +35,7 @@ impl Plan {
 /// INV-6, X6, X15: each part, and all of them at once.
 #[tokio::test]
 async fn whatever_is_killed_every_booking_ends_as_it_should() {
-    let mut own = OwnStack::start().await;
+    let mut own = OwnStack::prompt(Part::APART).await;
     let world = Arc::new(World::at(&own.stack.addresses));
     let single = Part::APART.iter().map(|part| vec![*part]);
     let victims = single.chain([Part::APART.to_vec()]);

@@ -7,7 +7,7 @@ use super::{
     people::{self, Asked, Outcome, Seen},
     soak,
 };
-use crate::world::World;
+use crate::world::{ANSWERED_WITHIN, World};
 use dev::{
     addresses::Addresses,
     program::Program,
@@ -29,8 +29,6 @@ const BAD_FOR: Duration = Duration::from_secs(4);
 /// How long until somebody who begins then has rented and returned.
 const WHOLE_AGAIN_WITHIN: Duration = Duration::from_mins(1);
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
-/// Nobody waits longer for an answer, whichever way is bad but their own.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 /// So often all connections are taken, until nobody else has one.
 const TAKEN_WITHIN: usize = 50;
 /// More than Postgres has.
@@ -173,7 +171,7 @@ impl Row {
 #[ignore = "make network"]
 async fn nothing_is_lost_on_a_bad_way() {
     let only = std::env::var("ONLY").unwrap_or_default();
-    let mut own = OwnStack::of(&[Part::Postgres, Part::Temporal, Part::Simulator]).await;
+    let mut own = OwnStack::prompt(&[Part::Postgres, Part::Temporal, Part::Simulator]).await;
     let (straight, proxies) = (own.stack.addresses.clone(), Proxies::start(&own.folder.join("logs")).await);
     let there = straight.environment();
     let mut people = straight.clone();

@@ -9,7 +9,7 @@ use serde_json::json;
 /// EB-N2, EB-N4 and the scripts C and D, on one stack after the other's end: starting one takes longer than the scripts.
 #[tokio::test]
 async fn requests_approvals_returns_and_reads_go_on_while_a_worker_is_down() {
-    let mut own = OwnStack::start().await;
+    let mut own = OwnStack::prompt(Part::APART).await;
     let world = World::at(&own.stack.addresses);
 
     script_c_payment_down(&mut own.stack, &world).await;

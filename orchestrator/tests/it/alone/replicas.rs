@@ -12,7 +12,7 @@ const AT_ONCE: usize = 8;
 #[tokio::test]
 async fn more_workers_and_a_second_orchestrator_change_no_count_and_answer_for_each_other() {
     // What they answer is measured here, not within which second seventeen processes on two cores do.
-    let mut own = OwnStack::with(Part::APART, |usual| usual.with("HOLDFAST_ANSWER_SECONDS", "5")).await;
+    let mut own = OwnStack::start().await;
     let first = World::at(&own.stack.addresses);
     let mut second = World::at(&own.stack.run_replica(Part::Orchestrator).await.unwrap());
     (second.librarian, second.member) = (first.librarian.clone(), first.member.clone());

@@ -82,7 +82,7 @@ async fn soak() {
     let minutes = number("MINUTES").map_or(30, |minutes| minutes.expect("MINUTES: expected a number"));
     let seed = number("SEED").map_or_else(|| rand::rng().random(), |seed| seed.expect("SEED: expected a number"));
     println!("a soak of {minutes} minutes, SEED={seed}");
-    let mut own = OwnStack::start().await;
+    let mut own = OwnStack::prompt(Part::APART).await;
     let world = Arc::new(World::at(&own.stack.addresses));
     let until = Instant::now() + Duration::from_mins(minutes);
     let count = Arc::new(Mutex::new(Count::default()));

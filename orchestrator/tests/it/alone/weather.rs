@@ -46,6 +46,7 @@ async fn a_dead_provider_is_left_alone_and_not_run_over_when_it_is_back() {
         at.with("HOLDFAST_PROVIDER_CALLS_PER_SECOND_MAX", &CALLS_MAX.to_string())
             .with("HOLDFAST_PROVIDER_BREAKER_SECONDS", "0.5")
             .with("HOLDFAST_PROVIDER_BREAKER_SECONDS_MAX", "2")
+            .with("HOLDFAST_ANSWER_SECONDS", "1")
             // As it is for people: in other tests, all that is open is looked at every five seconds.
             .with("HOLDFAST_RECOVERY_SWEEP_SECONDS", "300")
     });
