@@ -326,8 +326,8 @@ impl Stack {
         }
         // A write-ahead log without a sync for each write: several times the bookings per second.
         command.args(["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]);
-        // By default every hop to a worker waits up to 50 ms for its turn.
-        let usual = ["history.transferProcessorMaxPollRPS=1000"];
+        // As in deploy/temporal/dynamic.yaml, which says why.
+        let usual = ["history.transferProcessorMaxPollRPS=1000", "system.enableActivityEagerExecution=true"];
         for value in usual.into_iter().chain(self.temporal_told.iter().map(String::as_str)) {
             command.args(["--dynamic-config-value", value]);
         }

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, NamespacedClient, Url};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, GrpcCompression, NamespacedClient, Url};
 use temporalio_common::{
     data_converters::{DataConverter, DefaultFailureConverter, PayloadConverter, SerializationContextData},
     protos::temporal::api::common::v1::Payloads,
@@ -89,6 +89,8 @@ pub async fn connect(settings: &Settings, traces: &Traces) -> anyhow::Result<Tem
     let mut options = ConnectionOptions::new(url).build();
     options.identity = format!("holdfast-{}", std::process::id());
     options.connect_timeout = Some(Duration::from_secs(5));
+    // The server is near: to make small messages smaller costs both sides more than to send them.
+    options.grpc_compression = GrpcCompression::None;
     options.metrics_meter = telemetry_init(telemetry())?.get_temporal_metric_meter();
 
     let patience = ExponentialBuilder::default().with_max_delay(Duration::from_secs(3)).with_max_times(25);

@@ -5,7 +5,7 @@ use anyhow::{Context, ensure};
 use deadpool_postgres::tokio_postgres::{self, NoTls};
 use dev::{
     addresses::Addresses,
-    bench::Used,
+    bench::{Used, cpu_ms_each},
     demo::token,
     program::{Program, usage_of},
     stack::{Part, Stack},
@@ -21,7 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 use temporalio_client::{
-    Client, ClientOptions, Connection, ConnectionOptions, UntypedWorkflow, Url, WorkflowTerminateOptions,
+    Client, ClientOptions, Connection, ConnectionOptions, GrpcCompression, UntypedWorkflow, Url,
+    WorkflowTerminateOptions,
 };
 use uuid::Uuid;
 
@@ -30,6 +31,9 @@ const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Uvicorn waits five seconds.
 const IDLE_MAX: Duration = Duration::from_secs(2);
+/// Of processor time in a second: pollers and timers take some.
+const CALM_MS: f64 = 300.0;
+const CALM_WITHIN: Duration = Duration::from_mins(2);
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 /// The peers have their books already, as many as any run needs.
 const PEER_BOOKS: i64 = 100_000;
@@ -125,7 +129,9 @@ impl Field {
         let stack = Stack::start(folder, addresses, Part::TOGETHER, |part| eprintln!("starting {part}")).await?;
         let settings: HashMap<_, _> = stack.addresses.environment().into_iter().collect();
         let url = Url::parse(&format!("http://{}", settings["TEMPORAL_ADDRESS"]))?;
-        let connection = Connection::connect(ConnectionOptions::new(url).build()).await?;
+        // As ours.
+        let options = ConnectionOptions::new(url).grpc_compression(GrpcCompression::None).build();
+        let connection = Connection::connect(options).await?;
         let mut peers = HashMap::new();
         for candidate in candidates.iter().filter(|candidate| Candidate::PEERS.contains(candidate)) {
             eprintln!("starting {}", candidate.name());
@@ -187,6 +193,20 @@ impl Field {
                 Used::from([("Restate server", engine), postgres, ("program", peer.usage())])
             }
             Candidate::Dbos => Used::from([postgres, ("program", self.peers[&candidate].usage())]),
+        }
+    }
+
+    /// Waits until nothing is left to do of what was measured before.
+    pub async fn calm(&self) -> anyhow::Result<()> {
+        let until = Instant::now() + CALM_WITHIN;
+        loop {
+            let before = self.used(Candidate::Holdfast);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let used: f64 = cpu_ms_each(&before, &self.used(Candidate::Holdfast), 1).values().sum();
+            if used < CALM_MS {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "it never becomes calm: {used:.0} ms of processor time in a second");
         }
     }
 

@@ -37,11 +37,12 @@ pub fn section() -> Section {
 
 pub async fn measure(field: &Field, section: &mut Section) -> anyhow::Result<()> {
     field.prepare(Candidate::Holdfast).await?;
+    field.calm().await?;
     let seen = Seen::default();
     let mut listeners = JoinSet::new();
     let connected = Arc::new(tokio::sync::Semaphore::new(0));
     for _ in 0..LISTENERS {
-        let request = field.request(Method::GET, "/bookings/feed", &field.librarian);
+        let request = field.request(Method::GET, "/bookings/feed?cursor=now", &field.librarian);
         // A stream has no end: only the connection has a limit.
         listeners.spawn(listen(request.timeout(Duration::from_hours(1)), seen.clone(), connected.clone()));
     }

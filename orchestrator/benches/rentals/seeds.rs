@@ -158,6 +158,7 @@ async fn under_way(field: &Field) -> anyhow::Result<i64> {
 
 /// Reads of single bookings: a hundred of them, in turn.
 pub async fn reads(field: &Field, section: &mut Section, suffix: &str) -> anyhow::Result<()> {
+    field.calm().await?;
     let listed = field.ask(Method::GET, "/bookings?limit=100", &field.librarian, None).await?;
     let bookings = listed["bookings"].as_array().context("bookings to read")?;
     let ids = bookings.iter().filter_map(|booking| booking["id"].as_str());

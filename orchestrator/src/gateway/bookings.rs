@@ -43,9 +43,9 @@ pub(super) const ROUTES: &[Route] = &[
         Field::text("customer", "Only of this customer; for administrators and operators.", "ada"),
         Field::number("item", "Only of this item.", "1"),
     ]).lists("bookings", &BOOKING),
-    Route::get("/bookings/feed", Access::SignedIn, "Tells every change as it happens, and all since the event named by `Last-Event-ID` or `cursor`. Ends after five minutes: come back.", |gateway, call| Box::pin(async move { feed(gateway, &call) })).asks(&[
+    Route::get("/bookings/feed", Access::SignedIn, "Tells every change as it happens, and all since the event named by `Last-Event-ID` or `cursor`; with `cursor=now`, only what comes. Ends after five minutes: come back.", |gateway, call| Box::pin(async move { feed(gateway, &call).await })).asks(&[
         Field::text_to(20, "system", "Only of this system.", "ebook"),
-        Field::text_to(40, "cursor", "The id of the last event you have.", "0-0"),
+        Field::text_to(40, "cursor", "The id of the last event you have, or `now`.", "0-0"),
     ]).gives(&[200], Gives::Events(&EVENT)),
     Route::post(
         "/bookings/{booking}/cancel",
@@ -115,15 +115,15 @@ async fn show(gateway: &Gateway, call: &Call) -> Result<Response, Problem> {
 }
 
 /// Changes as they are published, oldest first, for whoever may see them.
-fn feed(gateway: Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
-    let after = match call.headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok())) {
-        None => match call.query.get("cursor").map(|place| place.parse()) {
-            None => FeedPlace::default(),
-            Some(Ok(place)) => place,
-            Some(Err(_)) => return Err(Problem::field("cursor", "the id of an event")),
-        },
-        Some(Some(after)) => after,
-        Some(None) => return Err(Problem::field("Last-Event-ID", "the id of an event")),
+async fn feed(gateway: Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
+    let after = match (call.headers.get("last-event-id"), call.query.get("cursor").map(String::as_str)) {
+        (Some(id), _) => {
+            let place = id.to_str().ok().and_then(|id| id.parse().ok());
+            place.ok_or_else(|| Problem::field("Last-Event-ID", "the id of an event"))?
+        }
+        (None, None) => FeedPlace::default(),
+        (None, Some("now")) => gateway.board.newest_place().await?,
+        (None, Some(place)) => place.parse().map_err(|_| Problem::field("cursor", "the id of an event, or now"))?,
     };
     let system = call.text("system")?;
     let all = match &system {

@@ -388,16 +388,20 @@ async fn the_feed_tells_every_change_of_the_callers_bookings_in_order() {
     world.bring_back(&rental).await.assert_status(200);
 
     let request = || world.request(Method::GET, "/bookings/feed").bearer_auth(&world.member.token);
-    let all = read_events(request(), 5).await;
+    let all = read_events(request().send().await.unwrap(), 5).await;
     let stages: Vec<_> = all.iter().map(|(_, change)| change["stage"].as_str().unwrap().to_owned()).collect();
     assert_eq!(stages, ["requested", "held", "paid", "approved", "returned"]);
 
-    let rest = read_events(request().header("last-event-id", &all[2].0), 2).await;
-    assert_eq!(rest, all[3..]);
+    let resumed = request().header("last-event-id", &all[2].0).send().await.unwrap();
+    assert_eq!(read_events(resumed, 2).await, all[3..]);
+
+    let from_now_on = request().query(&[("cursor", "now")]).send().await.unwrap();
+    let next = world.lent(book).await;
+    let news = read_events(from_now_on, 1).await;
+    assert_eq!((&news[0].1["booking"], &news[0].1["stage"]), (&json!(next), &json!("requested")));
 }
 
-async fn read_events(request: reqwest::RequestBuilder, count: usize) -> Vec<(String, serde_json::Value)> {
-    let mut response = request.send().await.unwrap();
+async fn read_events(mut response: reqwest::Response, count: usize) -> Vec<(String, serde_json::Value)> {
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut text = String::new();
     while text.matches("\n\n").count() < count {
