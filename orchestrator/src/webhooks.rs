@@ -92,7 +92,7 @@ async fn serve(board: Board, client: Client, stop: CancellationToken) {
 async fn serve_one(board: &Board, client: &Client) -> Result<bool, Error> {
     let Some(mut receiver) = board.receivers().lease(LEASE).await? else { return Ok(false) };
     // All of them: what is not for this one is stepped over for good, and not looked at again.
-    let changes = board.changes(receiver.position, None, None).await?;
+    let changes = board.changes(receiver.position).await?;
     let more = changes.len() > TOLD_AT_ONCE;
     for change in changes.into_iter().take(TOLD_AT_ONCE) {
         if receiver.system.as_ref().is_some_and(|system| *system != change.system) {

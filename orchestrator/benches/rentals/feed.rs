@@ -1,7 +1,7 @@
 //! The feed: how long after a rental was answered the last of a thousand listeners has seen it.
 
 use crate::candidate::{Begun, Candidate, Field};
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use dev::bench::{
     cpu_ms_each,
     load::open,
@@ -14,10 +14,12 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 pub const COMMAND: &str = "make bench ONLY=feed";
 const LISTENERS: usize = 1000;
+/// More at a time would be refused: a gateway has a limit for what it has not answered yet.
+const CONNECTING_MAX: usize = 100;
 const RENTALS: usize = 20;
 const ARRIVALS: f64 = 2.0;
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
@@ -40,14 +42,19 @@ pub async fn measure(field: &Field, section: &mut Section) -> anyhow::Result<()>
     field.calm().await?;
     let seen = Seen::default();
     let mut listeners = JoinSet::new();
-    let connected = Arc::new(tokio::sync::Semaphore::new(0));
+    let connecting = Arc::new(Semaphore::new(CONNECTING_MAX));
+    let connected = Arc::new(Semaphore::new(0));
     for _ in 0..LISTENERS {
         let request = field.request(Method::GET, "/bookings/feed?cursor=now", &field.librarian);
         // A stream has no end: only the connection has a limit.
-        listeners.spawn(listen(request.timeout(Duration::from_hours(1)), seen.clone(), connected.clone()));
+        let request = request.timeout(Duration::from_hours(1));
+        listeners.spawn(listen(request, seen.clone(), connecting.clone(), connected.clone()));
     }
     let all = connected.acquire_many(u32::try_from(LISTENERS)?);
-    let _ = tokio::time::timeout(SEEN_WITHIN, all).await??;
+    tokio::select! {
+        all = tokio::time::timeout(SEEN_WITHIN, all) => drop(all??),
+        Some(ended) = listeners.join_next() => bail!("a listener ended: {ended:?}"),
+    }
     let books = field.books(Candidate::Holdfast, RENTALS).await?;
     let before = field.used(Candidate::Holdfast);
     let begun = open(ARRIVALS, books, async |book| {
@@ -89,9 +96,12 @@ pub async fn measure(field: &Field, section: &mut Section) -> anyhow::Result<()>
 async fn listen(
     request: reqwest::RequestBuilder,
     seen: Seen,
-    connected: Arc<tokio::sync::Semaphore>,
+    connecting: Arc<Semaphore>,
+    connected: Arc<Semaphore>,
 ) -> anyhow::Result<()> {
+    let place = connecting.acquire().await?;
     let mut response = request.send().await?.error_for_status()?;
+    drop(place);
     connected.add_permits(1);
     let mut text = String::new();
     while let Some(part) = response.chunk().await? {

@@ -1,4 +1,4 @@
-//! Feed: wakes whoever waits for a booking. In this process at once; from other replicas by `LISTEN`.
+//! Feed: wakes whoever waits for a booking, or for anything. In this process at once; from other replicas by `LISTEN`.
 
 use secrecy::{ExposeSecret, SecretString};
 use std::{
@@ -7,7 +7,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
-use tokio::sync::{Notify, futures::Notified};
+use tokio::{
+    sync::{Notify, futures::Notified, watch},
+    time::Instant,
+};
 use tokio_postgres::{AsyncMessage, NoTls};
 use tokio_util::sync::CancellationToken;
 use workflows::booking::BookingId;
@@ -17,10 +20,10 @@ pub(super) const CHANNEL: &str = "holdfast_board";
 const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Who waits for what.
-#[derive(Default)]
 pub(super) struct Feed {
     watched: Mutex<HashMap<BookingId, Weak<Notify>>>,
-    anything: Notify,
+    /// When something was announced last.
+    anything: watch::Sender<Instant>,
 }
 
 /// Somebody waits for a booking for as long as this lives.
@@ -31,6 +34,10 @@ pub(super) struct Watch<'feed> {
 }
 
 impl Feed {
+    pub(super) fn new() -> Self {
+        Self { watched: Mutex::default(), anything: watch::Sender::new(Instant::now()) }
+    }
+
     pub(super) fn watch(&self, booking: BookingId) -> Watch<'_> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let known = watched.get(&booking).and_then(Weak::upgrade);
@@ -47,11 +54,11 @@ impl Feed {
         if let Some(notify) = watched.get(&booking).and_then(Weak::upgrade) {
             notify.notify_waiters();
         }
-        self.anything.notify_waiters();
+        self.anything.send_replace(Instant::now());
     }
 
-    pub(super) fn anything(&self) -> Notified<'_> {
-        self.anything.notified()
+    pub(super) fn anything(&self) -> watch::Receiver<Instant> {
+        self.anything.subscribe()
     }
 
     fn wake_all(&self) {
@@ -59,7 +66,7 @@ impl Feed {
         for notify in watched.values().filter_map(Weak::upgrade) {
             notify.notify_waiters();
         }
-        self.anything.notify_waiters();
+        self.anything.send_replace(Instant::now());
     }
 }
 

@@ -9,11 +9,13 @@ mod forget;
 mod lookups;
 mod receivers;
 mod rows;
+mod tail;
 
 pub(crate) use activities::Activities;
 pub use receivers::{Delivery, Outcome, Receiver, Receivers};
 pub(crate) use rows::details;
 pub use rows::{Change, FeedPlace, Filter, Inbox, Intervention, Interventions, Level, Page, Place, Waiting};
+pub use tail::{Follower, Whose};
 
 use crate::metrics::BOARD_LAG;
 use anyhow::Context;
@@ -30,7 +32,11 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tail::Tail;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use workflows::{
@@ -80,6 +86,7 @@ pub struct Board {
     pool: Pool,
     lookups: Lookups,
     feed: Arc<Feed>,
+    tail: Arc<Mutex<Tail>>,
     /// Sagas may not publish for now.
     frozen: Arc<AtomicBool>,
 }
@@ -104,10 +111,10 @@ impl Board {
     /// # Errors
     /// When the URL cannot be used.
     pub fn open(url: &SecretString, stop: CancellationToken) -> anyhow::Result<Self> {
-        let feed = Arc::new(Feed::default());
+        let feed = Arc::new(Feed::new());
         tokio::spawn(feed::listen(feed.clone(), url.clone(), stop));
         let pool = process::postgres::pool(url)?;
-        Ok(Self { lookups: Lookups::over(pool.clone()), pool, feed, frozen: Arc::default() })
+        Ok(Self { lookups: Lookups::over(pool.clone()), pool, feed, tail: Arc::default(), frozen: Arc::default() })
     }
 
     /// Forgets bookings that ended more than `HOLDFAST_BOARD_KEEP_DAYS` days ago, where that is set, until told to stop.
@@ -292,17 +299,18 @@ impl Board {
         within(rows::timeline(&self.pool, booking)).await
     }
 
-    /// What changed after a place in the feed, oldest first, up to 100 changes: of one customer, of one system, or all.
+    /// What changed after a place in the feed, oldest first, up to 100 changes.
     ///
     /// # Errors
     /// [`Error`] when the board does not answer.
-    pub async fn changes(
-        &self,
-        after: FeedPlace,
-        customer: Option<&str>,
-        system: Option<&str>,
-    ) -> Result<Vec<Change>, Error> {
-        within(rows::changes(&self.pool, after, customer, system)).await
+    pub async fn changes(&self, after: FeedPlace) -> Result<Vec<Change>, Error> {
+        within(rows::changes(&self.pool, after, None, None)).await
+    }
+
+    /// Follows what changes after a place in the feed.
+    #[must_use]
+    pub fn follow(&self, after: FeedPlace, whose: Whose) -> Follower {
+        Follower::new(self.clone(), after, whose)
     }
 
     /// The place in the feed that everything new comes after.
@@ -310,7 +318,8 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn newest_place(&self) -> Result<FeedPlace, Error> {
-        within(rows::newest_place(&self.pool)).await
+        let asked = Instant::now();
+        within(async { self.tail.lock().await.newest(&self.pool, asked).await }).await
     }
 
     /// How many bookings of a customer have not ended.
@@ -380,11 +389,6 @@ impl Board {
             let _woken = timeout_at(until.min(Instant::now() + pause), changed).await;
             pause = (2 * pause).min(LOOK_AGAIN_MAX);
         }
-    }
-
-    /// Waits until anything is published, or the time is up.
-    pub async fn any_change(&self, until: Instant) {
-        let _woken = timeout_at(until, self.feed.anything()).await;
     }
 }
 

@@ -23,7 +23,8 @@ use workflows::{
     saga::{Action, Audit},
 };
 
-const CHANGES_MAX: i64 = 100;
+/// So many changes are read at once.
+pub(super) const CHANGES_MAX: usize = 100;
 /// The transaction of everything that was written in another database: no transaction of ours has this number. Whoever follows the
 /// feed knows it (`workers/src/fulfilment/points.rs`).
 const BEFORE_HERE: i64 = 1;
@@ -233,6 +234,9 @@ pub struct Change {
     pub reason: Option<String>,
     /// Who has to act.
     pub waiting_for: Option<String>,
+    /// Who it belongs to. Not told: who may see a change knows.
+    #[serde(skip)]
+    pub customer: String,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -292,8 +296,8 @@ const COLUMNS: &str = "booking, version, appeared, system, stage, ending, reason
     item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at, details, \
     lower(period) as begins, upper(period) as ends";
 
-const CHANGE: &str =
-    "written_by::text::bigint as tx, seq, booking, version, system, stage, ending, reason, waiting_for, at";
+const CHANGE: &str = "written_by::text::bigint as tx, seq, booking, version, system, stage, ending, reason, waiting_for, customer, \
+     at";
 
 const INTERVENTION: &str = "booking, appeared, at, step, by, move, reason, key, details, before, outcome, after";
 
@@ -553,7 +557,8 @@ pub(super) async fn changes(
         ))
         .await?;
     let FeedPlace { tx, seq } = after;
-    Ok(client.query(&select, &[&tx, &seq, &customer, &system, &CHANGES_MAX]).await?.iter().map(change).collect())
+    let limit = i64::try_from(CHANGES_MAX).unwrap_or(i64::MAX);
+    Ok(client.query(&select, &[&tx, &seq, &customer, &system, &limit]).await?.iter().map(change).collect())
 }
 
 fn record(row: &Row) -> Value {
@@ -653,6 +658,7 @@ fn change(row: &tokio_postgres::Row) -> Change {
         ending: row.get("ending"),
         reason: row.get("reason"),
         waiting_for: row.get("waiting_for"),
+        customer: row.get("customer"),
         at: row.get("at"),
     }
 }

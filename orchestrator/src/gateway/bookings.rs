@@ -10,7 +10,7 @@ use super::{
     shape::{Field, Holds, MONEY, REASON, STAGE, Shape, VERSION},
     systems::{self, SYSTEMS},
 };
-use crate::board::{FeedPlace, Filter};
+use crate::board::{FeedPlace, Filter, Follower, Whose};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -29,7 +29,6 @@ use workflows::booking::{Ending, Row};
 /// A feed ends after this time; the reader comes back with `Last-Event-ID`.
 const FEED_LASTS: Duration = Duration::from_mins(5);
 const FEED_AHEAD_MAX: usize = 100;
-const FEED_LOOKS: Duration = Duration::from_secs(2);
 
 pub(super) const ROUTES: &[Route] = &[
     Route::post("/bookings", Access::Any(&[Role::Member]), "Asks for a booking of any system, with that system's fields.", |gateway, call| Box::pin(async move { create(&gateway, &call).await })).takes(&[
@@ -135,7 +134,12 @@ async fn feed(gateway: Arc<Gateway>, call: &Call) -> Result<Response, Problem> {
     let (send, receive) = mpsc::channel(FEED_AHEAD_MAX);
     let place = call.place.clone();
     tokio::spawn(async move {
-        follow(gateway, after, Whose { customer, system }, send).await;
+        let follower = gateway.board.follow(after, Whose { customer, system });
+        tokio::select! {
+            () = tell(follower, &send) => {}
+            () = send.closed() => {}
+            () = gateway.stop.cancelled() => {}
+        }
         drop(place);
     });
     Ok(events(receive))
@@ -147,29 +151,19 @@ pub(super) fn events(receive: mpsc::Receiver<Event>) -> Response {
     sse::reply(sse::keep_alive().stream(events.map(Ok::<_, Infallible>))).into_response()
 }
 
-/// Whose changes a reader sees.
-struct Whose {
-    customer: Option<String>,
-    system: Option<String>,
-}
-
-async fn follow(gateway: Arc<Gateway>, mut after: FeedPlace, whose: Whose, send: mpsc::Sender<Event>) {
+/// Tells a reader what happens, until the feed has lasted its time.
+async fn tell(mut follower: Follower, send: &mpsc::Sender<Event>) {
     let ends = Instant::now() + FEED_LASTS;
-    while Instant::now() < ends && !send.is_closed() && !gateway.stop.is_cancelled() {
-        let changes = match gateway.board.changes(after, whose.customer.as_deref(), whose.system.as_deref()).await {
+    while Instant::now() < ends {
+        let changes = match follower.next(ends).await {
             Ok(changes) => changes,
             Err(error) => {
                 tracing::warn!(error = process::logs::chain(&error), "a feed ends: the board does not answer");
                 return;
             }
         };
-        if changes.is_empty() {
-            let news = gateway.board.any_change(Instant::now() + FEED_LOOKS);
-            let _stopping = gateway.stop.run_until_cancelled(news).await;
-        }
         for change in changes {
-            after = change.place;
-            let event = Event::default().id(after.to_string()).event("booking").json_data(&change);
+            let event = Event::default().id(change.place.to_string()).event("booking").json_data(&*change);
             let Ok(event) = event else { return };
             if timeout_at(ends, send.send(event)).await.is_err() {
                 return;

@@ -401,7 +401,7 @@ async fn the_feed_tells_every_change_of_the_callers_bookings_in_order() {
     assert_eq!((&news[0].1["booking"], &news[0].1["stage"]), (&json!(next), &json!("requested")));
 }
 
-async fn read_events(mut response: reqwest::Response, count: usize) -> Vec<(String, serde_json::Value)> {
+pub async fn read_events(mut response: reqwest::Response, count: usize) -> Vec<(String, serde_json::Value)> {
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut text = String::new();
     while text.matches("\n\n").count() < count {

@@ -1,10 +1,13 @@
 //! The feed of bookings as other services use it (MT-N6): the table without gaps, and signed webhooks.
 
 use crate::{
+    ebook::read_events,
     play::{self, Until},
     world::World,
 };
+use futures::future::join_all;
 use orchestrator::{board::FeedPlace, host, webhooks};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -60,6 +63,52 @@ async fn a_change_that_commits_late_is_not_stepped_over() {
     let mut expected = bookings.to_vec();
     expected.sort();
     assert_eq!(known, expected, "each once, whatever was read before the late one committed: {before:?}");
+}
+
+/// Those who follow live are told from memory, and those who come back with an old place from the table first: both hear what is
+/// in the table, all of it and in its order, while many change it.
+#[tokio::test]
+async fn who_follows_live_and_who_comes_back_hear_what_is_in_the_table() {
+    const RENTALS: usize = 10;
+    let world = World::new();
+    let follow = async |name: &str, place: &str| {
+        let request = world.request(Method::GET, "/bookings/feed").bearer_auth(&world.librarian.token);
+        request.query(&[("system", "ebook")]).query(&[(name, place)]).send().await.unwrap()
+    };
+    let live = follow("cursor", "now").await;
+    let rentals = join_all((0..RENTALS).map(async |_| world.lent(world.book().await).await)).await;
+    let told: Vec<(String, Value)> = read_events(live, 3 * RENTALS).await;
+    let later = read_events(follow("cursor", &told[0].0).await, told.len() - 1).await;
+    assert_eq!(later, told[1..]);
+
+    let ends = |at: usize| told[at].0.parse::<FeedPlace>().unwrap();
+    let (first, last) = (ends(0), ends(told.len() - 1));
+    let select = "select booking, version from board.feed where system = 'ebook' \
+                  and (written_by, seq) >= ($1::bigint::text::xid8, $2) \
+                  and (written_by, seq) <= ($3::bigint::text::xid8, $4) order by written_by, seq";
+    let places: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&first.tx, &first.seq, &last.tx, &last.seq];
+    let written = world.database().await.query(select, &places).await.unwrap();
+    let written: Vec<(String, i64)> =
+        written.iter().map(|row| (row.get::<_, Uuid>(0).to_string(), row.get::<_, i32>(1).into())).collect();
+    let heard = |(_, change): &(String, Value)| {
+        (change["booking"].as_str().unwrap().to_owned(), change["version"].as_i64().unwrap())
+    };
+    assert_eq!(told.iter().map(heard).collect::<Vec<_>>(), written);
+    assert!(rentals.iter().any(|rental| written.iter().any(|(booking, _)| booking == rental)));
+}
+
+/// Who comes back after a long time is told page after page, and nothing between two pages is left out.
+#[tokio::test]
+async fn a_reader_far_behind_is_told_everything() {
+    const CHANGES: i32 = 250;
+    let world = World::new();
+    let insert = "insert into board.history (booking, version, system, stage, customer, at) \
+                  select gen_random_uuid(), number, 'test', 'requested', $1, now() from generate_series(1, $2) number";
+    world.database().await.execute(insert, &[&world.member.subject, &CHANGES]).await.unwrap();
+    let request = world.request(Method::GET, "/bookings/feed").bearer_auth(&world.member.token);
+    let told = read_events(request.send().await.unwrap(), 250).await;
+    let versions: Vec<_> = told.iter().filter_map(|(_, change)| change["version"].as_i64()).collect();
+    assert_eq!(versions, (1..=i64::from(CHANGES)).collect::<Vec<_>>());
 }
 
 /// A service subscribes with rights to the feed and to nothing else of the board.

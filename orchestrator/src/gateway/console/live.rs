@@ -9,7 +9,7 @@ use super::{
     },
     Visit,
 };
-use crate::board::FeedPlace;
+use crate::board::{Follower, Whose};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::mpsc,
@@ -26,19 +26,18 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 struct Following {
     gateway: Arc<Gateway>,
-    /// Everything, or what happens to one customer.
-    customer: Option<String>,
-    place: FeedPlace,
+    follower: Follower,
     ends: Instant,
 }
 
 pub(super) async fn follow(gateway: &Arc<Gateway>, visit: &Visit) -> Result<Response, Problem> {
     let caller = &visit.session()?.caller;
     let all = SYSTEMS.iter().any(|system| sees_all_of(caller, system.name));
+    // Everything, or what happens to one customer.
     let customer = (!all).then(|| caller.subject.to_string());
     let place = gateway.board.newest_place().await?;
-    let ends = Instant::now() + LASTS;
-    let following = Following { gateway: gateway.clone(), customer, place, ends };
+    let follower = gateway.board.follow(place, Whose { customer, system: None });
+    let following = Following { gateway: gateway.clone(), follower, ends: Instant::now() + LASTS };
     let (send, receive) = mpsc::channel(1);
     let kept = visit.place.clone();
     tokio::spawn(async move {
@@ -62,23 +61,16 @@ impl Following {
 
     /// Something has happened, or nothing has for a while; `None`: it is over.
     async fn next(&mut self) -> Option<Event> {
-        let board = &self.gateway.board;
-        let beat = Instant::now() + BEAT;
-        loop {
-            if self.gateway.stop.is_cancelled() || Instant::now() >= self.ends {
-                return None;
-            }
-            // A board that is away tells nothing: the page sees that we are gone.
-            let changes = board.changes(self.place, self.customer.as_deref(), None).await.ok()?;
-            if let Some(last) = changes.last() {
-                self.place = last.place;
-                tokio::time::sleep(PAUSE).await;
-                return Some(Event::default().event("change").data("something"));
-            }
-            if Instant::now() >= beat {
-                return Some(Event::default().event("beat").data("still here"));
-            }
-            let _stopping = self.gateway.stop.run_until_cancelled(board.any_change(beat)).await;
+        if Instant::now() >= self.ends {
+            return None;
         }
+        let news = self.follower.next(Instant::now() + BEAT);
+        // A board that is away tells nothing: the page sees that we are gone.
+        let changes = self.gateway.stop.run_until_cancelled(news).await?.ok()?;
+        if changes.is_empty() {
+            return Some(Event::default().event("beat").data("still here"));
+        }
+        tokio::time::sleep(PAUSE).await;
+        Some(Event::default().event("change").data("something"))
     }
 }
