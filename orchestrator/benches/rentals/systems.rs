@@ -5,7 +5,7 @@ use crate::{
     candidate::{ANSWERED_WITHIN, Candidate, Field},
     rentals::RENTALS_IN_FLIGHT,
 };
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use chrono::{TimeDelta, Utc};
 use dev::{
     bench::{
@@ -127,13 +127,22 @@ async fn story(field: &Field, kind: &Kind, path: &str, body: Value, tokens: &Tok
         for needed in turn.says[0].needs {
             body[*needed] = json!("as agreed");
         }
-        let said = field
-            .ask(Method::POST, &format!("/inbox/{}", turn.says[0].word), &tokens[turn.party.as_str()], Some(body))
-            .await?;
-        let status = said["outcomes"][0]["status"].as_u64();
-        ensure!(matches!(status, Some(200 | 202)), "{}: {said}", turn.says[0].word);
+        say(field, turn.says[0].word, &tokens[turn.party.as_str()], body).await?;
     }
     until(field, id, "").await
+}
+
+/// Says a word to one booking; as people do, again while it is not known whether it was heard.
+async fn say(field: &Field, word: &str, token: &str, body: Value) -> anyhow::Result<()> {
+    let until = Instant::now() + ANSWERED_WITHIN;
+    loop {
+        let said = field.ask(Method::POST, &format!("/inbox/{word}"), token, Some(body.clone())).await?;
+        match said["outcomes"][0]["status"].as_u64() {
+            Some(200 | 202) => return Ok(()),
+            Some(503) if Instant::now() < until => tokio::time::sleep(LOOKED_AGAIN_AFTER).await,
+            _ => bail!("{word}: {said}"),
+        }
+    }
 }
 
 /// Waits for a stage, or for the end.
