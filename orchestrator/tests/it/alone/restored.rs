@@ -5,7 +5,7 @@ use crate::{
     play::{self, Until},
     world::World,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use dev::stack::{Part, program};
 use orchestrator::host::{self, Kind};
 use std::process::{Command, Output};
@@ -87,7 +87,8 @@ async fn what_postgres_forgot_is_known_again() {
     let early = world.lent(book).await;
     // A feed that this cluster has come far with, and the new one will not have.
     world.database().await.batch_execute(MANY_TRANSACTIONS).await.unwrap();
-    let since = Utc::now();
+    // A message goes out some time after the change that it tells of: what was shown before the dump may have been told after it.
+    let since = Utc::now() - TimeDelta::hours(1);
     let dump = own.folder.join("dump");
     let url = world.setting("HOLDFAST_ADMIN_DATABASE_URL").to_owned();
     postgres(Command::new("pg_dump").args(["--format=custom", "--file"]).arg(&dump).arg(&url));
