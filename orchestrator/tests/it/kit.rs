@@ -232,7 +232,10 @@ async fn trip(failures: &[(&'static str, u32)]) -> Vec<&'static str> {
         booking["timeline"].as_array().unwrap().iter().map(|change| change["version"].as_i64()).collect();
     assert_eq!(versions, (1..=versions.len()).map(|version| i64::try_from(version).ok()).collect::<Vec<_>>());
     assert_eq!(booking["ending"], "undone");
-    script.done.lock().unwrap().clone()
+    let mut done = script.done.lock().unwrap().clone();
+    // An engine that has not heard of a step in time has it done again: at least once, and in this order.
+    done.dedup();
+    done
 }
 
 /// One test: the trips share a queue, so they take turns.
