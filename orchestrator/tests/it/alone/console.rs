@@ -295,7 +295,8 @@ async fn people_sign_in_with_their_organisation() {
     let back = format!("http://127.0.0.1:{}/console/sign-in/callback", own.stack.addresses.http);
     let mut node = Command::new("node");
     node.arg(tools().join("provider.js")).args([&port.to_string(), "holdfast-console", "not a secret", &back]);
-    let _provider = Helper::start(&mut node);
+    let provider = Helper::start(&mut node);
+    provider.answers(&format!("{issuer}/.well-known/openid-configuration")).await;
     let driver = Driver::start().await;
     let window = driver.open(&own).await;
 
