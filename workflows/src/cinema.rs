@@ -11,7 +11,7 @@
 //! A request is *accepted* when the seat is held. The manager says that it was watched; a month after the reservation it
 //! counts as watched all the same.
 //!
-//! The way from request to watched costs Temporal 25 events, beside those of workflow tasks and of deadlines.
+//! The way from request to watched costs Temporal 21 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,
@@ -23,13 +23,12 @@ use crate::{
     booking_messages,
     contracts::{Contract as _, catalog, payment},
     saga::{
-        self, Booking, Forward, Heard, Progress, Request, Saga, Said, Say, Stage as _, Stop, Turn, Undoable, stage,
-        turn::Refused,
+        self, Booking, Forward, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn, Undoable, stage,
     },
     stages,
 };
 use temporalio_macros::workflow;
-use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
+use temporalio_workflow::{WorkflowContext, WorkflowContextView, WorkflowResult};
 
 stages! {
     /// Where a reservation is, beside the kit's own stages.
@@ -89,6 +88,14 @@ impl Cinema {
         watched.finish(catalog::Release).await;
         watched.complete().await;
     }
+
+    fn may_complete(&self, said: &Said) -> Result<(), Refusal> {
+        self.progress.may_complete(said, Stage::Reserved)
+    }
+
+    fn completed(&mut self, said: Said) {
+        self.progress.complete(said);
+    }
 }
 
 booking_messages!(Cinema {
@@ -106,15 +113,10 @@ booking_messages!(Cinema {
         let request = ctx.state(|seat| seat.request.clone());
         saga::tell(ctx, async |saga| Self::reserve(saga, request).await, Self::watch).await
     }
-
+} hears {
     /// The manager has seen the customer watch it.
-    #[update(name = "complete")]
-    pub fn complete(&mut self, _: &mut SyncWorkflowContext<Self>, said: Said) -> Heard {
-        self.progress.complete(said)
-    }
-
-    #[update_validator(complete)]
-    fn validate_complete(&self, _: &WorkflowContextView, said: &Said) -> Result<(), Refused> {
-        Ok(self.progress.may_complete(said, Stage::Reserved)?)
+    {
+        name: "complete", says: Said, may: may_complete, does: completed,
+        methods: [complete, validate_complete, signal_complete]
     }
 });

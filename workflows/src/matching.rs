@@ -10,7 +10,7 @@
 //! Nothing is held: the request itself is what can be taken once, and the saga says by whom. A request is *accepted* when
 //! it has begun. A month after the assignment the visit counts as made.
 //!
-//! The way from request to visited costs Temporal 26 events, beside those of workflow tasks and of deadlines.
+//! The way from request to visited costs Temporal 22 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,
@@ -22,14 +22,13 @@ use crate::{
     booking_messages,
     contracts::payment,
     saga::{
-        self, Booking, Forward, Heard, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn, Undoable,
-        stage, turn::Refused,
+        self, Booking, Forward, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn, Undoable, stage,
     },
     stages,
 };
 use serde::{Deserialize, Serialize};
 use temporalio_macros::workflow;
-use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
+use temporalio_workflow::{WorkflowContext, WorkflowContextView, WorkflowResult};
 
 stages! {
     /// Where a request is, beside the kit's own stages.
@@ -129,6 +128,22 @@ impl Matching {
             None => Err(self.progress.refuse_at_this_stage()),
         }
     }
+
+    fn assigned(&mut self, visit: Visit) {
+        self.visit.get_or_insert(visit);
+    }
+
+    fn may_complete(&self, said: &Said) -> Result<(), Refusal> {
+        // Whoever has the request, and nobody else, knows that they have been there.
+        if self.visit.as_ref().is_some_and(|visit| visit.by != said.by) {
+            return Err(self.progress.refuse("forbidden"));
+        }
+        self.progress.may_complete(said, Stage::Assigned)
+    }
+
+    fn completed(&mut self, said: Said) {
+        self.progress.complete(said);
+    }
 }
 
 booking_messages!(Matching {
@@ -146,31 +161,15 @@ booking_messages!(Matching {
         let request = ctx.state(|matching| matching.request.clone());
         saga::tell(ctx, async |saga| Self::find(saga, request).await, Self::end).await
     }
-
+} hears {
     /// A teacher takes the request. The first one has it.
-    #[update(name = "visit")]
-    pub fn visit(&mut self, _: &mut SyncWorkflowContext<Self>, visit: Visit) -> Heard {
-        self.visit.get_or_insert(visit);
-        self.progress.heard()
+    {
+        name: "visit", says: Visit, may: may_visit, does: assigned,
+        methods: [visit, validate_visit, signal_visit]
     }
-
-    #[update_validator(visit)]
-    fn validate_visit(&self, _: &WorkflowContextView, visit: &Visit) -> Result<(), Refused> {
-        Ok(self.may_visit(visit)?)
-    }
-
     /// The visit has been made.
-    #[update(name = "complete")]
-    pub fn complete(&mut self, _: &mut SyncWorkflowContext<Self>, said: Said) -> Heard {
-        self.progress.complete(said)
-    }
-
-    #[update_validator(complete)]
-    fn validate_complete(&self, _: &WorkflowContextView, said: &Said) -> Result<(), Refused> {
-        // Whoever has the request, and nobody else, knows that they have been there.
-        if self.visit.as_ref().is_some_and(|visit| visit.by != said.by) {
-            return Err(self.progress.refuse("forbidden").into());
-        }
-        Ok(self.progress.may_complete(said, Stage::Assigned)?)
+    {
+        name: "complete", says: Said, may: may_complete, does: completed,
+        methods: [complete, validate_complete, signal_complete]
     }
 });

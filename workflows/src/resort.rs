@@ -15,7 +15,7 @@
 //! A request is *accepted* when it is held, which is when it is confirmed. On the way back the voucher is disabled first,
 //! then the money goes back, then the days become free: whoever has a good voucher has also paid.
 //!
-//! The way from request to stayed costs Temporal 51 events, beside those of workflow tasks and of deadlines.
+//! The way from request to stayed costs Temporal 47 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,
@@ -31,14 +31,14 @@ use crate::{
         payment,
     },
     saga::{
-        self, Booking, Deadline, Forward, Heard, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn,
-        Undoable, stage, turn::Refused,
+        self, Booking, Deadline, Forward, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn,
+        Undoable, stage,
     },
     stages,
 };
 use serde::{Deserialize, Serialize};
 use temporalio_macros::workflow;
-use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
+use temporalio_workflow::{WorkflowContext, WorkflowContextView, WorkflowResult};
 
 stages! {
     /// Where a reservation is, beside the kit's own stages.
@@ -97,8 +97,16 @@ impl Booking for Resort {
     const ANNOUNCED: &'static [&'static str] =
         &[Stage::Confirmed.as_str(), Stage::Paid.as_str(), Stage::Sent.as_str(), stage::UNDONE];
     const TURNS: &'static [Turn] = &[
-        Turn { stage: Stage::Confirmed.as_str(), party: Party::Customer, says: &[Say::plain("pay", "pay")] },
-        Turn { stage: Stage::Issued.as_str(), party: Party::Sender, says: &[Say::plain("send", "send")] },
+        Turn {
+            stage: Stage::Confirmed.as_str(),
+            party: Party::Customer,
+            says: &[Say { is_sure: false, ..Say::plain("pay", "pay") }],
+        },
+        Turn {
+            stage: Stage::Issued.as_str(),
+            party: Party::Sender,
+            says: &[Say { is_sure: false, ..Say::plain("send", "send") }],
+        },
         Turn { stage: Stage::Sent.as_str(), party: Party::Administrator, says: &[Say::plain("stayed", "complete")] },
     ];
 
@@ -163,6 +171,22 @@ impl Resort {
         let sent = self.sent_by.is_some() && !self.progress.is_turning_back();
         if sent || self.progress.is_at(Stage::Issued) { Ok(()) } else { Err(self.progress.refuse_at_this_stage()) }
     }
+
+    fn paid(&mut self, payment: Payment) {
+        self.payment.get_or_insert(payment);
+    }
+
+    fn sent(&mut self, said: Said) {
+        self.sent_by.get_or_insert(said.by);
+    }
+
+    fn may_complete(&self, said: &Said) -> Result<(), Refusal> {
+        self.progress.may_complete(said, Stage::Sent)
+    }
+
+    fn completed(&mut self, said: Said) {
+        self.progress.complete(said);
+    }
 }
 
 booking_messages!(Resort {
@@ -180,39 +204,20 @@ booking_messages!(Resort {
         let request = ctx.state(|resort| resort.request.clone());
         saga::tell(ctx, async |saga| Self::reserve(saga, request).await, Self::leave).await
     }
-
+} hears {
     /// The customer pays. The first payment counts.
-    #[update(name = "pay")]
-    pub fn pay(&mut self, _: &mut SyncWorkflowContext<Self>, payment: Payment) -> Heard {
-        self.payment.get_or_insert(payment);
-        self.progress.heard()
+    {
+        name: "pay", says: Payment, may: may_pay, does: paid,
+        methods: [pay, validate_pay, signal_pay]
     }
-
-    #[update_validator(pay)]
-    fn validate_pay(&self, _: &WorkflowContextView, payment: &Payment) -> Result<(), Refused> {
-        Ok(self.may_pay(payment)?)
-    }
-
     /// The sender sends the voucher.
-    #[update(name = "send")]
-    pub fn send(&mut self, _: &mut SyncWorkflowContext<Self>, said: Said) -> Heard {
-        self.sent_by.get_or_insert(said.by);
-        self.progress.heard()
+    {
+        name: "send", says: Said, may: may_send, does: sent,
+        methods: [send, validate_send, signal_send]
     }
-
-    #[update_validator(send)]
-    fn validate_send(&self, _: &WorkflowContextView, said: &Said) -> Result<(), Refused> {
-        Ok(self.may_send(said)?)
-    }
-
     /// The days are over.
-    #[update(name = "complete")]
-    pub fn complete(&mut self, _: &mut SyncWorkflowContext<Self>, said: Said) -> Heard {
-        self.progress.complete(said)
-    }
-
-    #[update_validator(complete)]
-    fn validate_complete(&self, _: &WorkflowContextView, said: &Said) -> Result<(), Refused> {
-        Ok(self.progress.may_complete(said, Stage::Sent)?)
+    {
+        name: "complete", says: Said, may: may_complete, does: completed,
+        methods: [complete, validate_complete, signal_complete]
     }
 });

@@ -11,7 +11,7 @@
 //!
 //! A request is *accepted* when it has begun. Nothing is paid here.
 //!
-//! The way from request to served costs Temporal 36 events, beside those of workflow tasks and of deadlines.
+//! The way from request to served costs Temporal 32 events, beside those of workflow tasks and of deadlines.
 
 #![expect(
     missing_docs,
@@ -26,14 +26,14 @@ use crate::{
         catalog::{self, FreeRequest},
     },
     saga::{
-        self, BECAUSE, Booking, Forward, Heard, May, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop,
-        Turn, Undoable, stage, turn::Refused,
+        self, BECAUSE, Booking, Forward, May, Progress, Refusal, Request, Saga, Said, Say, Stage as _, Stop, Turn,
+        Undoable, stage,
     },
     stages,
 };
 use serde::{Deserialize, Serialize};
 use temporalio_macros::workflow;
-use temporalio_workflow::{SyncWorkflowContext, WorkflowContext, WorkflowContextView, WorkflowResult};
+use temporalio_workflow::{WorkflowContext, WorkflowContextView, WorkflowResult};
 
 stages! {
     /// Where a reservation is, beside the kit's own stages.
@@ -105,11 +105,13 @@ impl Booking for Salon {
                 Say {
                     fixed: &[("decision", "assign")],
                     takes: &[May::Item("stylist")],
+                    is_sure: false,
                     ..Say::plain("assign", "assign")
                 },
                 Say {
                     fixed: &[("decision", "reject")],
                     takes: &[May::Text(BECAUSE)],
+                    is_sure: false,
                     ..Say::plain("reject", "assign")
                 },
             ],
@@ -174,6 +176,18 @@ impl Salon {
             None => Err(self.progress.refuse_at_this_stage()),
         }
     }
+
+    fn assigned(&mut self, assignment: Assignment) {
+        self.assignment.get_or_insert(assignment);
+    }
+
+    fn may_complete(&self, said: &Said) -> Result<(), Refusal> {
+        self.progress.may_complete(said, Stage::Confirmed)
+    }
+
+    fn completed(&mut self, said: Said) {
+        self.progress.complete(said);
+    }
 }
 
 booking_messages!(Salon {
@@ -191,27 +205,15 @@ booking_messages!(Salon {
         let request = ctx.state(|salon| salon.request.clone());
         saga::tell(ctx, async |saga| Self::reserve(saga, request).await, Self::end).await
     }
-
+} hears {
     /// The shop assigns a stylist, or rejects. The first answer counts.
-    #[update(name = "assign")]
-    pub fn assign(&mut self, _: &mut SyncWorkflowContext<Self>, assignment: Assignment) -> Heard {
-        self.assignment.get_or_insert(assignment);
-        self.progress.heard()
+    {
+        name: "assign", says: Assignment, may: may_assign, does: assigned,
+        methods: [assign, validate_assign, signal_assign]
     }
-
-    #[update_validator(assign)]
-    fn validate_assign(&self, _: &WorkflowContextView, assignment: &Assignment) -> Result<(), Refused> {
-        Ok(self.may_assign(assignment)?)
-    }
-
     /// The customer has been served.
-    #[update(name = "complete")]
-    pub fn complete(&mut self, _: &mut SyncWorkflowContext<Self>, said: Said) -> Heard {
-        self.progress.complete(said)
-    }
-
-    #[update_validator(complete)]
-    fn validate_complete(&self, _: &WorkflowContextView, said: &Said) -> Result<(), Refused> {
-        Ok(self.progress.may_complete(said, Stage::Confirmed)?)
+    {
+        name: "complete", says: Said, may: may_complete, does: completed,
+        methods: [complete, validate_complete, signal_complete]
     }
 });

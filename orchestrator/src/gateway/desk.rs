@@ -11,7 +11,7 @@ use super::{
 use crate::board::Filter;
 use chrono::{DateTime, Utc};
 use iso_currency::Currency;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use serde_json::{Value, json};
 use warp::{http::StatusCode, reply::Response};
 use workflows::{
@@ -140,16 +140,16 @@ pub(super) async fn complete(gateway: &Gateway, call: &Call, row: &Row, show: Sh
 }
 
 /// Passes a word on to a booking by the update of that name, and shows what came of it.
-pub(super) async fn say<M: Serialize + DeserializeOwned + Send + 'static>(
+pub(super) async fn say(
     gateway: &Gateway,
     call: &Call,
     row: &Row,
     update: &'static str,
-    body: M,
+    body: impl Serialize,
     effect: impl Fn(&Row) -> bool,
     show: Show,
 ) -> Result<Response, Problem> {
-    let message = Message::at(row, update, update, body)?;
+    let message = Message::at(row, update, update, json!(body));
     gateway.tell(call, row, message, effect, |row| shown(StatusCode::OK, row, show)).await
 }
 

@@ -233,7 +233,7 @@ async fn decide(gateway: &Gateway, call: &Call, decision: Decision) -> Result<Re
         Decision::Approve => ("decide-approve", |row| reached(row, Stage::Approved.as_str())),
         Decision::Reject => ("decide-reject", |row| ended_because(row, workflows::rental::REJECTED)),
     };
-    let body = Verdict { by: call.caller.subject.clone(), decision, because };
+    let body = json!(Verdict { by: call.caller.subject.clone(), decision, because });
     let message = Message { update: "decide", what: what.into(), body };
     let show = |row: &Row| versioned(row, json(StatusCode::OK, &book_of(row, call)));
     let told = gateway.tell(call, &row, message, effect, show).await;

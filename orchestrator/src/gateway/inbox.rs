@@ -219,10 +219,18 @@ async fn say_to(
         free_for(gateway, &row, item).await?;
     }
     let body = say.message(&call.caller.subject, added);
-    let message = Message::at(&row, say.update, word, body)?;
+    let message = Message::at(&row, say.update, word, body);
+    let takes_on = say.needs.is_empty() && say.word == turn.says[0].word;
+    // A word with nothing to add has had its effect when the story has gone on, whoever was quicker to say it.
+    if takes_on
+        && say.takes.is_empty()
+        && let Some(now) = gateway.signal(call, &row, &message, call.due(), |now| has_passed(now, turn)).await?
+    {
+        return Ok((now, true));
+    }
     let heard = match gateway.say_within(call, &row, message, call.due()).await {
         // Its saga has ended and answers nobody any more. What takes a story on has done so when it has completed.
-        Err(problem) if problem.code == Code::TooLate && say.needs.is_empty() && say.word == turn.says[0].word => {
+        Err(problem) if problem.code == Code::TooLate && takes_on => {
             let now = gateway.booking(call, booking, None).await?;
             return if matches!(now.ending, Some(Ending::Completed)) { Ok((now, true)) } else { Err(problem) };
         }
@@ -232,6 +240,13 @@ async fn say_to(
     let now = gateway.row_when(booking, call.due(), newer).await?.unwrap_or(row);
     let shows = newer(&now);
     Ok((now, shows))
+}
+
+/// Has the booking gone on from a turn, and not back?
+fn has_passed(row: &Row, turn: &Turn) -> bool {
+    let stages = host::kind(&row.system).map_or(&[][..], |kind| kind.stages);
+    let place = |wanted: &str| stages.iter().position(|stage| *stage == wanted);
+    place(&row.stage) > place(turn.stage)
 }
 
 /// The item that a booking is to have by a word.

@@ -96,6 +96,8 @@ pub struct Settings {
     pub requests_in_flight_max: NonZeroUsize,
     /// `HOLDFAST_ANSWER_SECONDS`: nobody waits longer for an answer, unless they ask to.
     pub answer_within: Duration,
+    /// `HOLDFAST_SIGNALS`: what is said at somebody's turn goes out as a signal. Not while orchestrators run that do not hear them.
+    pub by_signal: bool,
     /// What browsers see.
     pub console: Console,
     /// How often a caller may ask, and how much of it at a time.
@@ -129,6 +131,7 @@ impl Settings {
             parcel_price_minor: i64::from(or("HOLDFAST_PARCEL_PRICE_MINOR", "a number of won", 3_000_u32)?),
             requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number from 1", REQUESTS_MAX)?,
             answer_within: seconds_or("HOLDFAST_ANSWER_SECONDS", ANSWER_WITHIN)?,
+            by_signal: or("HOLDFAST_SIGNALS", "true or false", true)?,
             console,
             rate: Rate {
                 per_second: or("HOLDFAST_REQUESTS_PER_SECOND_MAX", "a number from 1", rate.per_second)?,
@@ -175,6 +178,7 @@ pub struct Gateway {
     bids: RangeInclusive<i64>,
     parcel_price_minor: i64,
     answer_within: Duration,
+    by_signal: bool,
     limits: Limits,
     turns: Turns,
     starts: Starts,
@@ -205,6 +209,7 @@ impl Gateway {
             bids: settings.bids.clone(),
             parcel_price_minor: settings.parcel_price_minor,
             answer_within: settings.answer_within,
+            by_signal: settings.by_signal,
             limits: settings.limits.clone(),
             turns: Turns::default(),
             starts: Starts::default(),

@@ -211,7 +211,7 @@ async fn intervene(gateway: &Gateway, call: &Call) -> Result<Response, Problem> 
     let what =
         body.key.as_ref().map_or_else(|| format!("{}@{}", kind.as_str(), row.version), |_| kind.as_str().to_owned());
     let until = call.answer_by;
-    let message = Message { update: "intervene", what: what.into(), body };
+    let message = Message { update: "intervene", what: what.into(), body: json!(body) };
     let heard = match gateway.say_within(call, &row, message, until).await {
         Ok(heard) => heard,
         // It ended a moment ago.
@@ -331,7 +331,7 @@ async fn retry_all(gateway: &Gateway, call: &Call) -> Result<Response, Problem> 
 async fn retry(gateway: &Gateway, call: &Call, row: Row, reason: String) -> bool {
     let what = format!("{}@{}", Move::Retry.as_str(), row.version);
     let by = call.caller.subject.clone();
-    let body = Intervention { by, reason, key: None, action: Action::Retry };
+    let body = json!(Intervention { by, reason, key: None, action: Action::Retry });
     gateway.say(call, &row, Message { update: "intervene", what: what.into(), body }).await.is_ok()
 }
 

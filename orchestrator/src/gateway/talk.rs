@@ -1,4 +1,8 @@
-//! How people talk to a running booking: by Temporal updates, whose effect is then waited for on the board.
+//! How people talk to a running booking, whose answer shows on the board.
+//!
+//! At somebody's turn, what they say goes out as a Temporal signal: it is written down before the saga hears it, and costs the
+//! engine less than half of an update. A signal cannot be refused. So where its effect does not show, and wherever it is not the
+//! speaker's turn, it is said by an update, which is answered; that it is said twice then changes nothing.
 
 use super::{
     Gateway,
@@ -7,56 +11,80 @@ use super::{
     start::fingerprint,
     systems,
 };
-use crate::host::SAGAS;
+use crate::host::{self, SAGAS};
 use futures::future::try_join_all;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::{borrow::Cow, marker::PhantomData, time::Duration};
 use temporalio_client::{
-    UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecuteUpdateOptions, WorkflowQueryOptions,
+    Client, UntypedWorkflow, WorkflowDescribeOptions, WorkflowExecuteUpdateOptions, WorkflowHandle,
+    WorkflowQueryOptions, WorkflowSignalOptions,
     errors::{WorkflowInteractionError, WorkflowUpdateError},
 };
-use temporalio_common::{QueryDefinition, UpdateDefinition};
+use temporalio_common::{QueryDefinition, SignalDefinition, UpdateDefinition};
 use tokio::time::{Instant, timeout, timeout_at};
 use warp::{http::StatusCode, reply::Response};
 use workflows::{
-    booking::{BookingId, Row, Subject},
-    saga::{self, Heard},
+    booking::{BookingId, Party, Row, Subject},
+    saga::{self, Heard, Say, Turn},
 };
 
 /// How soon a refusal's cause shows on the board.
 const QUICKER_WITHIN: Duration = Duration::from_millis(200);
 
 /// What a person says to a booking.
-pub struct Message<M> {
-    /// The name of the update.
+pub struct Message {
+    /// The name of the update, and of the signal.
     pub update: &'static str,
     /// What makes a repeat the same message: the move, such as `decide-approve`. With the caller and their key it is the
     /// update's id, so *reject* never gets the answer of *approve*.
     pub what: Cow<'static, str>,
     /// What is said.
-    pub body: M,
+    pub body: Value,
 }
 
-impl<M: Serialize> Message<M> {
+impl Message {
     /// A message whose repeat is the same one while the booking has not moved on: said at another stage, or with another
     /// content, it is another message and never gets this one's answer.
-    ///
-    /// # Errors
-    /// [`Code::Unavailable`] when the body cannot be written.
-    pub fn at(row: &Row, update: &'static str, word: &str, body: M) -> Result<Self, Problem> {
-        let content = serde_json::to_string(&body).map_err(|error| Problem::unavailable("the message", &error))?;
-        let what = format!("{word}-{}@{}", fingerprint(&content), row.version).into();
-        Ok(Self { update, what, body })
+    #[must_use]
+    pub fn at(row: &Row, update: &'static str, word: &str, body: Value) -> Self {
+        let what = format!("{word}-{}@{}", fingerprint(&body.to_string()), row.version).into();
+        Self { update, what, body }
+    }
+
+    /// The turn that the booking is at, if it is waited for there, and what it is.
+    fn turn(&self, row: &Row) -> Option<(&'static Turn, &'static Say)> {
+        let turn = host::kind(&row.system)?.turn(&row.stage)?;
+        Some((turn, turn.says.iter().find(|say| say.update == self.update)?))
+    }
+
+    /// What makes a repeat of this caller's the same. Neither who says it nor their key is anybody else's business, and this is
+    /// shown in Temporal and in traces.
+    fn id(&self, call: &Call) -> Result<String, Problem> {
+        let key = call.idempotency_key()?.unwrap_or("-");
+        Ok(format!("{}/{}", self.what, fingerprint(&format!("{}/{key}", call.caller.subject))))
     }
 }
 
 /// An update of any saga, by name: all of them answer with [`Heard`].
-struct Update<M>(&'static str, PhantomData<fn(M)>);
+struct Update(&'static str);
 
-impl<M: Serialize + DeserializeOwned + 'static> UpdateDefinition for Update<M> {
+impl UpdateDefinition for Update {
     type Workflow = UntypedWorkflow;
-    type Input = M;
+    type Input = Value;
     type Output = Heard;
+
+    fn name(&self) -> &str {
+        self.0
+    }
+}
+
+/// A signal of any saga, by name.
+struct Signal(&'static str);
+
+impl SignalDefinition for Signal {
+    type Workflow = UntypedWorkflow;
+    type Input = Value;
 
     fn name(&self) -> &str {
         self.0
@@ -138,11 +166,11 @@ impl Gateway {
     ///
     /// # Errors
     /// What the booking answers when it is not possible (any more), with its present stage.
-    pub(super) async fn tell<M: Serialize + DeserializeOwned + Send + 'static>(
+    pub(super) async fn tell(
         &self,
         call: &Call,
         row: &Row,
-        message: Message<M>,
+        message: Message,
         effect: impl Fn(&Row) -> bool,
         show: impl Fn(&Row) -> Response,
     ) -> Result<Response, Problem> {
@@ -165,6 +193,9 @@ impl Gateway {
             return Err(Problem::new(Code::VersionDiffers)
                 .with("version", row.version)
                 .with("stage", row.stage.clone()));
+        }
+        if let Some(shown) = self.signal(call, row, &message, until, &effect).await? {
+            return Ok(show(&shown));
         }
         match self.say_within(call, row, message, until).await {
             Ok(Heard { version }) => {
@@ -191,6 +222,46 @@ impl Gateway {
         }
     }
 
+    /// Says something to a booking that waits for it, without being answered: the row that shows its effect, unless that takes
+    /// more than half of the time, or the booking goes another way.
+    ///
+    /// # Errors
+    /// [`Code::InvalidField`] for a key that is none; a row that cannot be read.
+    pub(super) async fn signal(
+        &self,
+        call: &Call,
+        row: &Row,
+        message: &Message,
+        until: Instant,
+        effect: impl Fn(&Row) -> bool,
+    ) -> Result<Option<Row>, Problem> {
+        let own = row.customer == call.caller.subject;
+        let is_theirs_and_sure = |(turn, say): (&Turn, &Say)| {
+            // Others' turns are not the customer's: that is refused, and a refusal needs an answer.
+            own == (turn.party == Party::Customer) && say.is_sure
+        };
+        if !self.by_signal || !message.turn(row).is_some_and(is_theirs_and_sure) {
+            return Ok(None);
+        }
+        let begun = Instant::now();
+        let half = begun + until.saturating_duration_since(begun) / 2;
+        let options = WorkflowSignalOptions::builder().request_id(message.id(call)?).build();
+        let handle = self.saga(row);
+        let sent = handle.signal(Signal(message.update), message.body.clone(), options);
+        if !matches!(timeout_at(half, sent).await, Ok(Ok(()))) {
+            // The update says why.
+            return Ok(None);
+        }
+        let shows = |now: &Row| now.version > row.version && effect(now);
+        let moved = |now: &Row| now.version > row.version && message.turn(now).is_none();
+        let now = self.row_when(row.booking, half, |now| shows(now) || moved(now)).await?;
+        Ok(now.filter(shows))
+    }
+
+    fn saga(&self, row: &Row) -> WorkflowHandle<Client, UntypedWorkflow> {
+        self.temporal.get_workflow_handle(format!("{}/{}", row.system, row.booking))
+    }
+
     /// Asks a booking's saga something that changes nothing.
     ///
     /// # Errors
@@ -200,7 +271,7 @@ impl Gateway {
         I: Serialize + DeserializeOwned + Send + 'static,
         O: Serialize + DeserializeOwned + Send + 'static,
     {
-        let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(format!("{}/{}", row.system, row.booking));
+        let handle = self.saga(row);
         let asked = handle.query(Query(query, PhantomData), input, WorkflowQueryOptions::default());
         let answered = timeout(self.answer_within, asked).await.map_err(|_| silent())?;
         answered.map_err(|error| Problem::unavailable("the booking's saga", &error))
@@ -210,11 +281,11 @@ impl Gateway {
     ///
     /// # Errors
     /// What the booking answers, or [`Code::Unavailable`] when it does not in time: it may have heard all the same.
-    pub(super) async fn say_within<M: Serialize + DeserializeOwned + Send + 'static>(
+    pub(super) async fn say_within(
         &self,
         call: &Call,
         row: &Row,
-        message: Message<M>,
+        message: Message,
         until: Instant,
     ) -> Result<Heard, Problem> {
         timeout_at(until, self.say(call, row, message)).await.unwrap_or_else(|_| Err(silent()))
@@ -224,18 +295,9 @@ impl Gateway {
     ///
     /// # Errors
     /// What the booking answers when it is not possible (any more).
-    pub(super) async fn say<M: Serialize + DeserializeOwned + Send + 'static>(
-        &self,
-        call: &Call,
-        row: &Row,
-        message: Message<M>,
-    ) -> Result<Heard, Problem> {
-        let key = call.idempotency_key()?.unwrap_or("-");
-        // Neither who says it nor their key is anybody else's business, and this is shown in Temporal and in traces.
-        let id = format!("{}/{}", message.what, fingerprint(&format!("{}/{key}", call.caller.subject)));
-        let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(format!("{}/{}", row.system, row.booking));
-        let options = WorkflowExecuteUpdateOptions::builder().update_id(id).build();
-        match handle.execute_update(Update(message.update, PhantomData), message.body, options).await {
+    pub(super) async fn say(&self, call: &Call, row: &Row, message: Message) -> Result<Heard, Problem> {
+        let options = WorkflowExecuteUpdateOptions::builder().update_id(message.id(call)?).build();
+        match self.saga(row).execute_update(Update(message.update), message.body, options).await {
             Ok(heard) => Ok(heard),
             Err(WorkflowUpdateError::NotFound(_)) => Err(Problem::new(Code::TooLate)),
             Err(WorkflowUpdateError::Failed(failure)) => Err(Problem::named(&failure.message)),

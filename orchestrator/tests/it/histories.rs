@@ -22,7 +22,7 @@ async fn every_ending_of_a_rental_replays() {
     let book = world.book().await;
     let returned = world.lent(book).await;
     world.bring_back(&returned).await.assert_status(200);
-    check(&world, "returned", &returned).await;
+    check(&world, "signalled", &returned).await;
 
     let book = world.book().await;
     let rejected = world.paid(book).await;

@@ -243,7 +243,7 @@ pub struct Progress {
     /// What it held has been given back before this saga began.
     pub(super) was_released: bool,
     pub(super) interventions: Interventions,
-    /// How much people have said, and how much of it the engine has written down.
+    /// How much people have said by updates, and how much of it the engine has written down.
     pub(super) said: u32,
     pub(super) written: u32,
 }
@@ -293,7 +293,7 @@ impl Progress {
         Refusal { code, stage: self.row.stage.clone() }
     }
 
-    /// The answer to what was said: the version that was current. Its effect shows in a later one.
+    /// The answer to an update: the version that was current. Its effect shows in a later one.
     pub fn heard(&mut self) -> Heard {
         self.said += 1;
         Heard { version: self.row.version }
@@ -309,9 +309,8 @@ impl Progress {
     }
 
     /// Records a cancellation; the saga looks at it between two steps.
-    pub fn cancel(&mut self, said: Said) -> Heard {
+    pub fn cancel(&mut self, said: Said) {
         self.cancelled_by.get_or_insert(said.by);
-        self.heard()
     }
 
     /// May it be said (once more) that what was booked has been given? Only at this stage, and not by the customer.
@@ -329,9 +328,8 @@ impl Progress {
     }
 
     /// Records that what was booked has been given.
-    pub fn complete(&mut self, said: Said) -> Heard {
+    pub fn complete(&mut self, said: Said) {
         self.completed_by.get_or_insert(said.by);
-        self.heard()
     }
 
     /// Has somebody said that what was booked has been given?

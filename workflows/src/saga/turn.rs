@@ -1,7 +1,7 @@
 //! Turns: where a story waits for somebody, and what they may say there.
 //!
-//! What a saga declares here is data about its own updates: the inbox offers it, one route carries it out for many bookings
-//! at once, and the fault tests bring every booking to its end by it.
+//! What a saga declares here is data about what it hears: the inbox offers it, one route carries it out for many bookings at
+//! once, and the fault tests bring every booking to its end by it.
 
 use crate::booking::{Party, Subject};
 use serde_json::{Map, Value, json};
@@ -22,7 +22,7 @@ pub struct Turn {
 pub struct Say {
     /// What it is called for people: `approve`.
     pub word: &'static str,
-    /// The update that carries it.
+    /// The update, or the signal, that carries it.
     pub update: &'static str,
     /// What the message always holds, beside who says it: names and values.
     pub fixed: &'static [(&'static str, &'static str)],
@@ -30,6 +30,9 @@ pub struct Say {
     pub needs: &'static [&'static str],
     /// What they may add.
     pub takes: &'static [May],
+    /// Nothing that follows from it can fail before it shows on the board: so it may be said without being answered, by a signal.
+    /// After any other, the board may show that the booking turned back, and not whether it was heard before.
+    pub is_sure: bool,
 }
 
 /// Something that may be added to a word.
@@ -58,7 +61,7 @@ impl Say {
     /// Something that is said by its name alone.
     #[must_use]
     pub const fn plain(word: &'static str, update: &'static str) -> Self {
-        Self { word, update, fixed: &[], needs: &[], takes: &[] }
+        Self { word, update, fixed: &[], needs: &[], takes: &[], is_sure: true }
     }
 
     /// The message.
@@ -78,13 +81,54 @@ impl Say {
     }
 }
 
-/// Writes down the messages that every booking takes beside its saga's own: *cancel*, *intervene*, and the two questions.
+/// Writes down what a booking hears: what its saga takes, and what every booking takes, *cancel*, *intervene* and the two
+/// questions.
+///
+/// What a saga takes is named once, with whether it is possible (`may`) and what it changes (`does`), and can be said in two
+/// ways under the same name, by the three methods that are named last. An *update* is answered, also with a refusal. A *signal*
+/// is in the history as soon as it is sent, which costs the engine less than half, and is not answered: where it is not
+/// possible it changes nothing.
 #[macro_export]
 macro_rules! booking_messages {
-    ($saga:ident { $($own:tt)* }) => {
+    ($saga:ident { $($own:tt)* } hears {
+        $($(#[$about:meta])* {
+            name: $name:tt, says: $said:ident, may: $may:ident, does: $does:ident,
+            methods: [$update:ident, $validate:ident, $signal:ident]
+        })*
+    }) => {
         #[temporalio_macros::workflow_methods]
         impl $saga {
             $($own)*
+
+            $(
+                $(#[$about])*
+                #[update(name = $name)]
+                pub fn $update(
+                    &mut self,
+                    _: &mut temporalio_workflow::SyncWorkflowContext<Self>,
+                    said: $said,
+                ) -> $crate::saga::Heard {
+                    self.$does(said);
+                    self.progress.heard()
+                }
+
+                #[update_validator($update)]
+                fn $validate(
+                    &self,
+                    _: &temporalio_workflow::WorkflowContextView,
+                    said: &$said,
+                ) -> Result<(), $crate::saga::turn::Refused> {
+                    Ok(self.$may(said)?)
+                }
+
+                $(#[$about])*
+                #[signal(name = $name)]
+                pub fn $signal(&mut self, _: &mut temporalio_workflow::SyncWorkflowContext<Self>, said: $said) {
+                    if self.$may(&said).is_ok() {
+                        self.$does(said);
+                    }
+                }
+            )*
 
             /// The customer changes their mind, before the point of no return.
             #[update(name = "cancel")]
@@ -93,7 +137,8 @@ macro_rules! booking_messages {
                 _: &mut temporalio_workflow::SyncWorkflowContext<Self>,
                 said: $crate::saga::Said,
             ) -> $crate::saga::Heard {
-                self.progress.cancel(said)
+                self.progress.cancel(said);
+                self.progress.heard()
             }
 
             #[update_validator(cancel)]
@@ -175,3 +220,32 @@ macro_rules! stages {
 
 /// What a validator answers when it refuses: its text begins with the code.
 pub type Refused = Box<dyn std::error::Error + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        cinema::Cinema, matching::Matching, parcel::Parcel, rental::Rental, resort::Resort, saga::Booking, salon::Salon,
+    };
+    use temporalio_workflow::workflows::WorkflowImplementation;
+
+    fn hears_what_its_turns_offer<B: Booking + WorkflowImplementation>() {
+        let heard = B::definition();
+        let says: Vec<_> = B::TURNS.iter().chain(B::FORWARD_TURNS).flat_map(|turn| turn.says).collect();
+        assert!(!says.is_empty(), "{} is nobody's turn", B::SYSTEM);
+        for say in says {
+            assert!(heard.signals.iter().any(|signal| signal == say.update), "{}: no signal {}", B::SYSTEM, say.update);
+            let answers = heard.updates.iter().any(|update| update.name == say.update && update.has_validator);
+            assert!(answers, "{}: no update {} that may refuse", B::SYSTEM, say.update);
+        }
+    }
+
+    #[test]
+    fn every_word_can_be_said_both_ways() {
+        hears_what_its_turns_offer::<Rental>();
+        hears_what_its_turns_offer::<Resort>();
+        hears_what_its_turns_offer::<Cinema>();
+        hears_what_its_turns_offer::<Matching>();
+        hears_what_its_turns_offer::<Salon>();
+        hears_what_its_turns_offer::<Parcel>();
+    }
+}
