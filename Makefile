@@ -86,7 +86,7 @@ OLD := $(CURDIR)/target/$(if $(FROM),previous/)release
 test-deploy: build
 	cargo build --release --workspace --bins
 	@[ -z "$(FROM)" ] || tools/previous $(FROM)
-	HOLDFAST_SIGNALS=$(if $(FROM),false,true) HOLDFAST_PROGRAMS=$(OLD) HOLDFAST_PROGRAMS_NEW=$(CURDIR)/target/release \
+	HOLDFAST_UPGRADING=$(if $(FROM),true,false) HOLDFAST_PROGRAMS=$(OLD) HOLDFAST_PROGRAMS_NEW=$(CURDIR)/target/release \
 		cargo test --workspace --test it -- alone::deploy --ignored --nocapture
 
 soak: build

@@ -96,7 +96,8 @@ pub struct Settings {
     pub requests_in_flight_max: NonZeroUsize,
     /// `HOLDFAST_ANSWER_SECONDS`: nobody waits longer for an answer, unless they ask to.
     pub answer_within: Duration,
-    /// `HOLDFAST_SIGNALS`: what is said at somebody's turn goes out as a signal. Not while orchestrators run that do not hear them.
+    /// Not `HOLDFAST_UPGRADING`: what is said at somebody's turn goes out as a signal. Not while orchestrators run that do not hear
+    /// them.
     pub by_signal: bool,
     /// What browsers see.
     pub console: Console,
@@ -121,6 +122,8 @@ impl Settings {
         let auth = auth::Settings::read()?;
         let console = Console::read()?;
         auth.fit(http, &console.public_url)?;
+        // Orchestrators of a build before this one run, and bookings that begin here go on there.
+        let is_upgrading = or("HOLDFAST_UPGRADING", "true or false", false)?;
         Ok(Self {
             http,
             auth,
@@ -131,7 +134,7 @@ impl Settings {
             parcel_price_minor: i64::from(or("HOLDFAST_PARCEL_PRICE_MINOR", "a number of won", 3_000_u32)?),
             requests_in_flight_max: or("HOLDFAST_REQUESTS_IN_FLIGHT_MAX", "a number from 1", REQUESTS_MAX)?,
             answer_within: seconds_or("HOLDFAST_ANSWER_SECONDS", ANSWER_WITHIN)?,
-            by_signal: or("HOLDFAST_SIGNALS", "true or false", true)?,
+            by_signal: !is_upgrading,
             console,
             rate: Rate {
                 per_second: or("HOLDFAST_REQUESTS_PER_SECOND_MAX", "a number from 1", rate.per_second)?,
@@ -154,6 +157,7 @@ impl Settings {
                 notice: seconds_or("HOLDFAST_NOTICE_LIMIT_SECONDS", limits.notice)?,
                 near: or("HOLDFAST_SHORT_ROAD", "true or false", true)?,
                 written: limits.written,
+                beside: !is_upgrading,
             },
         })
     }

@@ -24,8 +24,9 @@
 //! past its point of no return is carried on.
 //!
 //! The parts: this file tells stories, [`progress`] is what a booking knows of itself, `settle` does what must be done,
-//! [`operator`] is what a person may do about what cannot be, `publish` keeps the board.
+//! [`operator`] is what a person may do about what cannot be, `publish` keeps the board, `beside` has what is not waited for.
 
+mod beside;
 pub mod operator;
 pub mod progress;
 mod publish;
@@ -42,10 +43,10 @@ use crate::{
     contracts::{Answer, Contract, Due, Duty, No, Undo, catalog, notification, payment},
     money::Money,
 };
+use beside::Beside;
 use chrono::{DateTime, SubsecRound, Utc};
-use futures_util::future::LocalBoxFuture;
 use settle::Task;
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, rc::Rc, time::Duration};
 use temporalio_common::search_attributes::SearchAttributeKey;
 use temporalio_workflow::{
     ActivityOptions, RetryPolicy, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
@@ -171,7 +172,7 @@ pub struct Saga<B> {
     /// What has to be taken back, newest last.
     undo: Vec<Task>,
     /// Notices and late board rows: started, not waited for, collected before the end.
-    open: Vec<LocalBoxFuture<'static, ()>>,
+    beside: Rc<Beside>,
 }
 
 /// A story past its point of no return: forward only, so nothing here can fail.
@@ -190,26 +191,28 @@ pub async fn tell<B: Booking>(
         let opening = &booking.progress().opening;
         (opening.limits.clone(), opening.recovered.is_some())
     });
-    let mut saga = Saga { ctx: ctx.clone(), limits, undo: Vec::new(), open: Vec::new() };
+    let beside = Rc::new(Beside::new(limits.beside));
+    let mut saga = Saga { ctx: ctx.clone(), limits, undo: Vec::new(), beside: beside.clone() };
 
-    let told = if recovered {
-        saga.resume().await
-    } else {
-        // A booking exists for people from its first task on, and never as a ghost.
-        saga.reach(Milestone::named(stage::REQUESTED)).await;
-        story(&mut saga).await
-    };
-    let ending = match told {
-        Ok(()) => {
-            saga.commit();
-            forward(&mut Forward(&mut saga)).await;
-            Ending::Completed
+    let whole = async {
+        let told = if recovered {
+            saga.resume().await
+        } else {
+            // A booking exists for people from its first task on, and never as a ghost.
+            saga.reach(Milestone::named(stage::REQUESTED)).await;
+            story(&mut saga).await
+        };
+        match told {
+            Ok(()) => {
+                saga.commit();
+                forward(&mut Forward(&mut saga)).await;
+                Ending::Completed
+            }
+            Err(stop) => saga.turn_back(stop).await,
         }
-        Err(stop) => saga.turn_back(stop).await,
     };
-    for open in saga.open {
-        open.await;
-    }
+    let ending = beside.tell(whole).await;
+    beside.done().await;
     Ok(ending)
 }
 
@@ -527,20 +530,10 @@ impl<B: Booking> Saga<B> {
             was_told: false,
         };
         let (ctx, limit) = (self.ctx.clone(), self.limits.notice);
-        self.start(async move {
+        self.beside.start(async move {
             // Undelivered within the limit: Temporal's history keeps the failure, and no booking waits for a message.
             drop(road::ask(&ctx, notification::Send, notice, limit).await);
         });
-    }
-
-    /// Starts something now and collects it before the saga ends.
-    fn start(&mut self, work: impl Future<Output = ()> + 'static) {
-        let mut work: LocalBoxFuture<'static, ()> = Box::pin(work);
-        // The first poll is what schedules it.
-        let waker = std::task::Waker::noop();
-        if work.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending() {
-            self.open.push(work);
-        }
     }
 
     /// Waits until the state is as wished, the workflow is cancelled, or the time is up.

@@ -44,6 +44,10 @@ pub struct Limits {
     /// What a person said is written down before anything follows from it. Not so for bookings that began before this was.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub written: bool,
+    /// What the story does not wait for goes on while it waits for somebody, and not only after it. Not so for bookings that began
+    /// before this was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beside: bool,
 }
 
 impl Default for Limits {
@@ -60,6 +64,7 @@ impl Default for Limits {
             notice: hour * 24 * 3,
             near: false,
             written: true,
+            beside: true,
         }
     }
 }

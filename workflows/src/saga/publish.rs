@@ -32,7 +32,7 @@ impl<B: Booking> Saga<B> {
             }
             Err(()) => {
                 let ctx = self.ctx.clone();
-                self.start(async move { publish_far(&ctx).await });
+                self.beside.start(async move { publish_far(&ctx).await });
             }
         }
     }

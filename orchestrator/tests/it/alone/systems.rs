@@ -30,7 +30,7 @@ async fn begin(world: &World, kind: &Kind) -> String {
 }
 
 /// RS-N2, CN-N2, MT-N2, HS-N2, TK-N1, INV-6: a worker is away when bookings begin, and comes back; each is played on where it
-/// can be, ends as if nothing had been, and its messages are told once.
+/// can be, on both roads, ends as if nothing had been, and its messages are told once.
 #[tokio::test]
 async fn whichever_worker_is_away_every_booking_ends_as_it_should() {
     let mut own = OwnStack::start().await;
@@ -40,7 +40,9 @@ async fn whichever_worker_is_away_every_booking_ends_as_it_should() {
         let mut played = Vec::new();
         for kind in host::SAGAS {
             // Their items, while the catalog is there.
-            played.push((kind, play::opening(&world, kind, 3_000, Limits::default()).await));
+            for near in [false, true] {
+                played.push((kind, play::opening(&world, kind, 3_000, Limits { near, ..Limits::default() }).await));
+            }
         }
         own.stack.kill(away);
         let mut ids = Vec::new();
@@ -118,7 +120,8 @@ async fn a_thousand_interleaved_bookings_of_all_systems_hear_their_own_messages(
         async move {
             let kind = &host::SAGAS[number % host::SAGAS.len()];
             let price = 1_000 + i64::try_from(number).unwrap();
-            let opening = play::opening(world, kind, price, Limits::default()).await;
+            let limits = Limits { near: number.is_multiple_of(2), ..Limits::default() };
+            let opening = play::opening(world, kind, price, limits).await;
             let id = world.begin_of(kind.system, opening).await;
             play::play(world, kind, &id, role(number)).await;
             let booking = world.ended(&id).await;
