@@ -50,12 +50,13 @@ impl Beside {
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut open = self.open.borrow_mut();
-        let mut may_go_on = true;
-        open.retain_mut(|work| {
-            let is_open = !may_go_on || work.as_mut().poll(cx).is_pending();
-            may_go_on = self.is_during || !is_open;
-            is_open
-        });
+        if self.is_during {
+            open.retain_mut(|work| work.as_mut().poll(cx).is_pending());
+        } else {
+            while open.first_mut().is_some_and(|first| first.as_mut().poll(cx).is_ready()) {
+                drop(open.remove(0));
+            }
+        }
         if open.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -71,9 +72,7 @@ mod tests {
         let steps = steps.clone();
         async move {
             for _ in 0..2 {
-                let mut is_asked = false;
-                poll_fn(move |_| if std::mem::replace(&mut is_asked, true) { Poll::Ready(()) } else { Poll::Pending })
-                    .await;
+                futures_util::pending!();
                 *steps.borrow_mut() += 1;
             }
         }

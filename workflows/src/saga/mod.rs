@@ -24,7 +24,8 @@
 //! past its point of no return is carried on.
 //!
 //! The parts: this file tells stories, [`progress`] is what a booking knows of itself, `settle` does what must be done,
-//! [`operator`] is what a person may do about what cannot be, `publish` keeps the board, `beside` has what is not waited for.
+//! [`operator`] is what a person may do about what cannot be, `publish` keeps the board, `beside` has what is not waited
+//! for.
 
 mod beside;
 pub mod operator;
