@@ -139,7 +139,7 @@ impl Board {
     }
 
     /// Writes what a booking has not seen acknowledged, and wakes whoever waits for it. Gives back the version the board has
-    /// where that is higher than what it was told.
+    /// of one that has not ended, where that is higher than what it was told.
     ///
     /// # Errors
     /// [`Error`]: it is not known whether they were written.

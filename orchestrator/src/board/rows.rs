@@ -320,8 +320,9 @@ pub(super) async fn publish(pool: &Pool, news: &Rows) -> Result<Option<i32>, Err
     }
     match news.rows.last() {
         Some(last) if new.is_empty() => {
-            let known =
-                client.prepare_cached("select version from bookings where booking = $1 and version > $2").await?;
+            // To go on from one that has ended would show nothing.
+            let known = "select version from bookings where booking = $1 and version > $2 and ending is null";
+            let known = client.prepare_cached(known).await?;
             Ok(client.query_opt(&known, &[&last.booking.0, &last.version]).await?.map(|row| row.get(0)))
         }
         _ => Ok(None),

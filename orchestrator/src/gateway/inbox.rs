@@ -228,6 +228,7 @@ async fn say_to(
     {
         return Ok((now, true));
     }
+    let has_passed_before = takes_on && has_passed(&row, turn);
     let heard = match gateway.say_within(call, &row, message, call.due()).await {
         // Its saga has ended and answers nobody any more. What takes a story on has done so when it has completed.
         Err(problem) if problem.code == Code::TooLate && takes_on => {
@@ -236,6 +237,10 @@ async fn say_to(
         }
         heard => heard?,
     };
+    if has_passed_before {
+        // A repeat: nothing more comes of it.
+        return Ok((row, true));
+    }
     let newer = |now: &Row| now.version > heard.version;
     let now = gateway.row_when(booking, call.due(), newer).await?.unwrap_or(row);
     let shows = newer(&now);

@@ -55,7 +55,10 @@ impl Message {
     /// The turn that the booking is at, if it is waited for there, and what it is.
     fn turn(&self, row: &Row) -> Option<(&'static Turn, &'static Say)> {
         let turn = host::kind(&row.system)?.turn(&row.stage)?;
-        Some((turn, turn.says.iter().find(|say| say.update == self.update)?))
+        // One name carries several words: what they always hold tells them apart.
+        let is_said =
+            |say: &&Say| say.update == self.update && say.fixed.iter().all(|(name, value)| self.body[*name] == *value);
+        Some((turn, turn.says.iter().find(is_said)?))
     }
 
     /// What makes a repeat of this caller's the same. Neither who says it nor their key is anybody else's business, and this is

@@ -77,7 +77,11 @@ async fn whatever_goes_wrong_nothing_is_left_behind() {
 /// `None`: it failed, and has said how.
 async fn attempt(case: &dyn Case, road: Road) -> Option<Outcome> {
     let played = AssertUnwindSafe(case.play(road));
-    futures::FutureExt::catch_unwind(played).await.ok()
+    let outcome = futures::FutureExt::catch_unwind(played).await.ok();
+    if outcome.is_none() {
+        println!("{}: failed over the {road:?} road, see above", case.name());
+    }
+    outcome
 }
 
 /// P1, in total: what we hold for all these bookings is what the provider has kept for them.

@@ -1,7 +1,12 @@
 //! Parcel delivery: its scenario script call by call, and what it must and must not do.
 
-use crate::world::{Reply, World};
+use crate::{
+    play,
+    world::{Reply, World},
+};
+use orchestrator::host;
 use serde_json::json;
+use workflows::saga::Limits;
 
 async fn asked(world: &World) -> String {
     let body = json!({ "memberId": "100", "qty": 5 });
@@ -98,4 +103,19 @@ async fn nobody_but_a_courier_moves_a_parcel_and_nobody_names_its_price() {
     let own = world.person_named(&world.member.subject, &[orchestrator::gateway::auth::Role::Courier]);
     world.put(&own, &path, json!({ "status": "Finish" })).await.assert_problem(403, "own_request");
     assert_eq!(points(&world).await, 0);
+}
+
+/// A parcel hears two words by one name. To repeat the first is neither the second nor something new: it has had its effect.
+#[tokio::test]
+async fn to_report_a_pickup_again_is_answered_by_what_is_there() {
+    let world = World::new();
+    let kind = host::kind("parcel").unwrap();
+    let limits = Limits { near: true, ..Limits::default() };
+    let id = world.begin_of("parcel", play::opening(&world, kind, 3_000, limits).await).await;
+    play::play_to(&world, kind, &id, "picked_up").await;
+
+    let again = world.post(&world.courier, "/inbox/pick_up", json!({ "bookings": [id] })).await.assert_status(200);
+
+    let expected = json!({ "booking": id, "status": 200, "stage": "picked_up", "version": 3 });
+    assert_eq!(again.body["outcomes"][0], expected);
 }

@@ -1,7 +1,9 @@
 //! Races: many members and one book, and a decision, a cancellation and a deadline at the same moment.
 
-use crate::world::World;
+use crate::{play, world::World};
 use futures::{StreamExt, future::join_all, stream};
+use orchestrator::host;
+use serde_json::{Value, json};
 use std::time::Duration;
 use workflows::saga::Limits;
 
@@ -94,4 +96,49 @@ async fn a_decision_a_cancellation_and_a_deadline_at_once_have_one_outcome() {
     println!("{counts:?}");
     assert_eq!(counts.iter().map(|(_, count)| count).sum::<usize>(), RACES, "{counts:?}");
     assert!(counts.iter().filter(|(_, count)| *count > 0).count() >= 2, "this was no race: {counts:?}");
+}
+
+/// A task in which a booking ends is done again when somebody's word comes meanwhile. What it has shown by then stays.
+#[tokio::test]
+async fn a_word_that_comes_while_a_booking_ends_changes_nothing() {
+    let world = World::new();
+    let kind = host::kind("salon").unwrap();
+    let served = json!({ "by": world.manager.subject });
+
+    let race = async |_| {
+        let opening = play::opening(&world, kind, 3_000, Limits { near: true, ..Limits::default() }).await;
+        let id = world.begin_of("salon", opening).await;
+        play::play_to(&world, kind, &id, "confirmed").await;
+        world.tell(&id, "cancel", json!({ "by": world.member.subject })).await.unwrap();
+        world.signal(&id, "complete", served.clone()).await;
+
+        assert_eq!(world.ended(&id).await["reason"], "cancelled");
+        world.assert_promises(&id).await;
+        world.events(&id).await.contains(&"WorkflowTaskFailed".to_owned())
+    };
+    // Not every word comes in time.
+    let races = stream::iter(0..200).map(race).buffer_unordered(8);
+    let done_again = races.any(async |done_again| done_again).await;
+    assert!(done_again, "this was no race: no task was done again");
+}
+
+/// In a task that is done again, a word that has come by then is heard before the deadline. So that a deadline has passed is written
+/// down before the board shows it.
+#[tokio::test]
+async fn nothing_follows_from_a_deadline_before_it_is_written_down() {
+    let world = World::new();
+    let limits = Limits { decision: Duration::from_millis(1), near: true, ..Limits::default() };
+    let rental = world.start(world.book().await, limits).await;
+    assert_eq!(world.ended(&rental).await["reason"], "not_decided_in_time");
+
+    let history: Value = serde_json::from_str(&world.history(&rental).await).unwrap();
+    let events = history["events"].as_array().unwrap().iter().map(|event| &event["attributes"]);
+    let after = events.skip_while(|event| event["TimerFiredEventAttributes"].is_null());
+    let done = after.filter_map(|event| {
+        let activity = &event["ActivityTaskScheduledEventAttributes"]["activity_type"]["name"];
+        let marker = &event["MarkerRecordedEventAttributes"]["marker_name"];
+        activity.as_str().or(marker.as_str())
+    });
+    let done: Vec<_> = done.filter(|what| *what != "core_patch").collect();
+    assert_eq!(done[..2], ["road.written", "core_local_activity"], "{done:?}");
 }

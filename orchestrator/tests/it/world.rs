@@ -22,11 +22,11 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use temporalio_client::errors::{WorkflowStartError, WorkflowUpdateError};
+use temporalio_client::errors::{WorkflowInteractionError, WorkflowStartError, WorkflowUpdateError};
 use temporalio_client::{
-    Client as Temporal, ClientOptions, Connection, ConnectionOptions, UntypedQuery, UntypedUpdate, UntypedWorkflow,
-    UntypedWorkflowHandle, Url, WorkflowDescribeOptions, WorkflowExecuteUpdateOptions, WorkflowFetchHistoryOptions,
-    WorkflowQueryOptions, WorkflowStartOptions,
+    Client as Temporal, ClientOptions, Connection, ConnectionOptions, UntypedQuery, UntypedSignal, UntypedUpdate,
+    UntypedWorkflow, UntypedWorkflowHandle, Url, WorkflowDescribeOptions, WorkflowExecuteUpdateOptions,
+    WorkflowFetchHistoryOptions, WorkflowQueryOptions, WorkflowSignalOptions, WorkflowStartOptions,
 };
 use temporalio_common::data_converters::{PayloadConverter, RawValue};
 use tokio::{
@@ -624,6 +624,16 @@ impl World {
         let input = RawValue::from_value(&body, &PayloadConverter::default());
         let options = WorkflowExecuteUpdateOptions::default();
         self.workflow(id).await.execute_update(UntypedUpdate::new(update), input, options).await.map(drop)
+    }
+
+    /// Says something to a booking's saga without being answered, past the gateway. One that has ended hears nothing.
+    pub async fn signal(&self, id: &str, signal: &str, body: Value) {
+        let input = RawValue::from_value(&body, &PayloadConverter::default());
+        match self.workflow(id).await.signal(UntypedSignal::new(signal), input, WorkflowSignalOptions::default()).await
+        {
+            Ok(()) | Err(WorkflowInteractionError::NotFound(_)) => {}
+            Err(error) => panic!("{signal}: {error}"),
+        }
     }
 
     /// Everything Temporal has written down about a booking, as text.

@@ -67,6 +67,8 @@ pub const WAITING_FOR: SearchAttributeKey<String> = SearchAttributeKey::keyword(
 
 /// What the timeline says when a booking was taken over from a saga that had ended before it.
 const TAKEN_OVER: &str = "taken_over";
+/// Since this patch it is written down that nobody said anything in time, before anything follows from it.
+const SILENCE: &str = "silence";
 
 /// The kit's own stages, beside those of each saga.
 pub mod stage {
@@ -380,10 +382,13 @@ impl<B: Booking> Saga<B> {
         }
         self.until(heard, left).await;
 
-        match self.ctx.state(&said) {
-            Some(said) => Ok(Some(said)),
-            None => self.stop_if_cancelled().map(|()| None),
+        if let Some(said) = self.ctx.state(&said) {
+            return Ok(Some(said));
         }
+        if !self.ctx.state(heard) && self.ctx.patched(SILENCE) {
+            self.ctx.state_mut(|booking| booking.progress_mut().said += 1);
+        }
+        self.stop_if_cancelled().map(|()| None)
     }
 
     /// Waits until somebody says that what was booked has been given, or its time has passed: then it has been too.

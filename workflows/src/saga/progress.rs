@@ -248,7 +248,7 @@ pub struct Progress {
     /// What it held has been given back before this saga began.
     pub(super) was_released: bool,
     pub(super) interventions: Interventions,
-    /// How much people have said by updates, and how much of it the engine has written down.
+    /// How much people have said by updates, or left unsaid until it was too late, and how much of it the engine has written down.
     pub(super) said: u32,
     pub(super) written: u32,
 }

@@ -36,8 +36,9 @@ pub(super) async fn ask<B: Booking, C: Contract>(
 }
 
 /// What a person says by an update is only written down with the end of the task in which it is heard. Whatever left this
-/// process before that could be seen, and then never have been said: so an activity that does nothing ends the task first.
-/// (What is asked through a queue leaves with the task.)
+/// process before that could be seen, and then never have been said: so an activity that does nothing ends the task first. The
+/// same where nobody said anything in time: in a task that is done again, a word that has come by then is heard before the
+/// deadline. (What is asked through a queue leaves with the task.)
 pub(super) async fn written_down<B: Booking>(ctx: &WorkflowContext<B>) {
     let heard = ctx.state(|booking| {
         let progress = booking.progress();

@@ -203,8 +203,9 @@ impl StepCase {
             (Fault::Refused, Place::Step) if self.target.is_about_money() => return,
             (Fault::Refused, Place::Step) => {
                 assert_eq!(self.target.activity, "catalog.hold", "say here how it comes to be refused");
-                // Somebody else has it already.
+                // Somebody else has it already; and there is another that is free, where that is asked first.
                 let other = World::new();
+                world.item_in(self.kind.system, self.price()).await;
                 let mut first = opening.clone();
                 first.booking = BookingId(Uuid::now_v7());
                 first.customer = other.member.subject.parse().unwrap();
