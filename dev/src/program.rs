@@ -16,7 +16,6 @@ use std::{
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// Linux on every machine this runs on.
 const TICKS_EACH_SECOND: u64 = 100;
-const PAGE_BYTES: u64 = 4096;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A program that runs until it is stopped.
@@ -126,7 +125,7 @@ impl Program {
 pub struct Usage {
     /// Processor time since it started.
     pub cpu: Duration,
-    /// Resident memory now, in bytes.
+    /// Resident memory now, in bytes; of what several processes share, each has its part.
     pub memory_bytes: u64,
 }
 
@@ -144,10 +143,13 @@ pub fn usage_of(process: u32) -> Usage {
         if id != process && parent != u64::from(process) {
             continue;
         }
-        // utime, stime, and those of children that have ended; the resident set, in pages.
+        // utime, stime, and those of children that have ended.
         let ticks: u64 = fields[11..15].iter().sum();
         usage.cpu += Duration::from_millis(ticks * 1000 / TICKS_EACH_SECOND);
-        usage.memory_bytes += fields[21] * PAGE_BYTES;
+        let memory = std::fs::read_to_string(entry.path().join("smaps_rollup")).unwrap_or_default();
+        let part =
+            memory.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<u64>().ok());
+        usage.memory_bytes += part.unwrap_or_default() * 1024;
     }
     usage
 }

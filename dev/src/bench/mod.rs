@@ -19,20 +19,34 @@ pub fn cpu_ms_each(before: &Used, after: &Used, pieces: usize) -> BTreeMap<&'sta
     after.keys().map(|name| (*name, used(name).as_secs_f64() * 1000.0 / pieces as f64)).collect()
 }
 
-/// The value below which a share of all lies. Zero where there is none.
+/// The least value that a share of all does not exceed: of a hundred values, the 99th for 0.99. Zero where there is none.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "there are not so many")]
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let last = sorted.len().saturating_sub(1);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place within the list")]
-    let at = (share * last as f64).ceil() as usize;
-    sorted.get(at.min(last)).copied().unwrap_or_default()
+    let place = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(place.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 /// Half are below, half above.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
-    quantile(values, 0.5)
+    let negated: Vec<f64> = values.iter().map(|value| -value).collect();
+    f64::midpoint(quantile(values, 0.5), -quantile(&negated, 0.5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "these are exact")]
+    fn shares_and_halves_are_found() {
+        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        let of = |share| quantile(&hundred, share);
+        assert_eq!([of(0.0), of(0.5), of(0.99), of(0.999), of(1.0)], [1.0, 50.0, 99.0, 100.0, 100.0]);
+        assert_eq!([median(&[]), median(&[3.0]), median(&[4.0, 1.0]), median(&[9.0, 1.0, 2.0])], [0.0, 3.0, 2.5, 2.0]);
+    }
 }

@@ -16,6 +16,7 @@ pub const IN_FLIGHT: [usize; 3] = [1, 30, 100];
 pub const RENTALS_IN_FLIGHT: usize = 30;
 /// Arrivals each second in the open loop: what every candidate can bear.
 const ARRIVALS: f64 = 8.0;
+const TAIL_REQUESTS: usize = 1_000;
 pub const FULL: &str = "full rentals each second, 30 in flight";
 const PROGRAM_MEMORY: &str = "resident memory, program";
 
@@ -51,22 +52,13 @@ pub async fn measure(field: &Field, candidate: Candidate, plan: &Plan, sections:
     warm_up(field, candidate, plan).await?;
     let name = candidate.name();
     for in_flight in IN_FLIGHT {
-        let count = if in_flight == 1 { plan.requests / 4 } else { plan.requests };
-        let books = field.books(candidate, count).await?;
-        let begun = closed(in_flight, books, async |book| field.begin(candidate, book).await).await;
-        let took = finish_all(field, candidate, begun).await?;
-        for (label, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)] {
-            let figure = format!("{in_flight} in flight, {label}");
-            sections.held.add(name, &figure, "ms", Better::Less, quantile(&took, share));
-        }
+        let took = held(field, candidate, in_flight, plan.requests).await?;
+        add_quantiles(&mut sections.held, name, &format!("{in_flight} in flight"), &took);
     }
-    let books = field.books(candidate, plan.requests / 2).await?;
+    let books = field.books(candidate, plan.requests).await?;
     let begun = open(ARRIVALS, books, async |book| field.begin(candidate, book).await).await;
     let took = finish_all(field, candidate, begun).await?;
-    for (label, share) in [("p50", 0.5), ("p99", 0.99)] {
-        let figure = format!("{ARRIVALS} arrivals a second, {label}");
-        sections.held.add(name, &figure, "ms", Better::Less, quantile(&took, share));
-    }
+    add_quantiles(&mut sections.held, name, &open_loop(), &took);
 
     let books = field.books(candidate, plan.rentals).await?;
     let before = field.used(candidate);
@@ -87,6 +79,45 @@ pub async fn measure(field: &Field, candidate: Candidate, plan: &Plan, sections:
         sections.whole.add(name, &format!("resident memory, {process}"), "MiB", Better::Less, memory);
     }
     Ok(())
+}
+
+fn open_loop() -> String {
+    format!("{ARRIVALS} arrivals a second")
+}
+
+/// Our own tail: as many requests as it takes to see one of a thousand.
+pub async fn tail(field: &Field, section: &mut Section) -> anyhow::Result<()> {
+    let candidate = Candidate::Holdfast;
+    field.prepare(candidate).await?;
+    for in_flight in IN_FLIGHT {
+        let took = held(field, candidate, in_flight, TAIL_REQUESTS).await?;
+        add_quantiles(section, candidate.name(), &format!("{in_flight} in flight"), &took);
+    }
+    Ok(())
+}
+
+pub fn tail_section() -> Section {
+    Section::new(
+        "The tail",
+        "As above, from request to held, a thousand requests at each level, and only ours: the slowest of a thousand.",
+        "make bench ONLY=tail",
+    )
+}
+
+/// How long each of some requests took to be held, with so many at a time.
+async fn held(field: &Field, candidate: Candidate, in_flight: usize, requests: usize) -> anyhow::Result<Vec<f64>> {
+    let books = field.books(candidate, requests).await?;
+    let begun = closed(in_flight, books, async |book| field.begin(candidate, book).await).await;
+    finish_all(field, candidate, begun).await
+}
+
+/// The quantiles that so many values can tell.
+fn add_quantiles(section: &mut Section, candidate: &str, load: &str, took: &[f64]) {
+    for (label, share, values) in [("p50", 0.5, 1), ("p99", 0.99, 100), ("p99.9", 0.999, 1_000)] {
+        if took.len() >= values {
+            section.add(candidate, &format!("{load}, {label}"), "ms", Better::Less, quantile(took, share));
+        }
+    }
 }
 
 async fn warm_up(field: &Field, candidate: Candidate, plan: &Plan) -> anyhow::Result<()> {
@@ -131,19 +162,24 @@ pub fn aims(Sections { held, whole }: &Sections) -> Vec<Aim> {
             });
         }
     };
-    let (p50, p99, all) = ("1 in flight, p50", "30 in flight, p99", "processor time each, all");
+    let p50 = format!("{}, p50", open_loop());
+    let (p50, alone, p99, all) = (p50.as_str(), "1 in flight, p50", "30 in flight, p99", "processor time each, all");
     ratio("full rentals each second", whole, FULL, Candidate::Floor, Better::More, 0.9);
     ratio("full rentals each second", whole, FULL, Candidate::Queues, Better::More, 1.7);
     ratio("request to held, p50", held, p50, Candidate::Queues, Better::Less, 0.4);
+    ratio("request to held, p50, one at a time", held, alone, Candidate::Queues, Better::Less, 0.4);
     ratio("request to held at 30, p99", held, p99, Candidate::Queues, Better::Less, 1.0);
     ratio("full rentals each second", whole, FULL, Candidate::Go, Better::More, 1.2);
     ratio("request to held, p50", held, p50, Candidate::Go, Better::Less, 0.7);
+    ratio("request to held, p50, one at a time", held, alone, Candidate::Go, Better::Less, 0.7);
     ratio("memory of the program", whole, PROGRAM_MEMORY, Candidate::Go, Better::Less, 0.5);
     ratio("processor time of the program", whole, "processor time each, program", Candidate::Python, Better::Less, 0.1);
     ratio("full rentals each second", whole, FULL, Candidate::Restate, Better::More, 1.0);
     ratio("request to held, p50", held, p50, Candidate::Restate, Better::Less, 1.0);
+    ratio("request to held, p50, one at a time", held, alone, Candidate::Restate, Better::Less, 1.0);
     ratio("full rentals each second", whole, FULL, Candidate::Dbos, Better::More, 3.0);
     ratio("request to held, p50", held, p50, Candidate::Dbos, Better::Less, 1.0 / 3.0);
+    ratio("request to held, p50, one at a time", held, alone, Candidate::Dbos, Better::Less, 1.0 / 3.0);
     let (own, every) = (whole.median(ours, "processor time each, program"), whole.median(ours, all));
     if let (Some(own), Some(every)) = (own, every) {
         let what = "share of our own processes in all processor time".to_owned();

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::time::timeout;
+use uuid::Uuid;
 use workflows::contracts::{
     board::{Open, Publish, Rows},
     recovery::{Claims, OpenAfter},
@@ -30,9 +31,9 @@ impl Activities {
         Self { board, near: Breaker::new("board", NEAR) }
     }
 
-    async fn publish_near(&self, rows: &Rows) -> Result<Option<i32>, ActivityError> {
+    async fn publish_near(&self, rows: &Rows, run: Option<Uuid>) -> Result<Option<i32>, ActivityError> {
         let leave = self.near.enter()?;
-        let published = timeout(NEAR_WITHIN, self.board.publish(rows)).await.unwrap_or(Err(Error::Slow));
+        let published = timeout(NEAR_WITHIN, self.board.publish(rows, run)).await.unwrap_or(Err(Error::Slow));
         match &published {
             Ok(_) => leave.answered(),
             Err(_) => leave.failed(),
@@ -48,10 +49,11 @@ impl Activities {
         if self.board.is_frozen() {
             return Err(anyhow::anyhow!("the board is being compared with the sagas").into());
         }
+        let run = context.info().workflow_run_id.as_deref().and_then(|run| run.parse().ok());
         if context.info().is_local {
-            return self.publish_near(&rows).await;
+            return self.publish_near(&rows, run).await;
         }
-        Ok(self.board.publish(&rows).await?)
+        Ok(self.board.publish(&rows, run).await?)
     }
 
     #[activity(definition = Open)]

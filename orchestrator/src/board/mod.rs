@@ -138,13 +138,13 @@ impl Board {
         self.frozen.load(Ordering::Relaxed)
     }
 
-    /// Writes what a booking has not seen acknowledged, and wakes whoever waits for it. Gives back the version the board has
-    /// of one that has not ended, where that is higher than what it was told.
+    /// Writes what a run of a booking's saga has not seen acknowledged, and wakes whoever waits for it. Gives back the version the
+    /// board has of one that has not ended, where that is another one than it was told.
     ///
     /// # Errors
     /// [`Error`]: it is not known whether they were written.
-    pub async fn publish(&self, news: &Rows) -> Result<Option<i32>, Error> {
-        let newer = rows::publish(&self.pool, news).await?;
+    pub async fn publish(&self, news: &Rows, run: Option<Uuid>) -> Result<Option<i32>, Error> {
+        let instead = rows::publish(&self.pool, news, run).await?;
         let now = Utc::now();
         for row in &news.rows {
             BOARD_LAG.observe((now - row.at).to_std().unwrap_or_default().as_secs_f64());
@@ -152,7 +152,7 @@ impl Board {
         if let Some(row) = news.rows.last() {
             self.feed.wake(row.booking);
         }
-        Ok(newer)
+        Ok(instead)
     }
 
     /// Lists the bookings that have not ended, page by page.

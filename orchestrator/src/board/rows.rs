@@ -255,8 +255,8 @@ const PUBLISH: &str = "
         where not exists (select from bookings b
             where b.booking = r.booking and b.ending is not null and b.version < r.version)
     ), told as (
-        insert into history (booking, version, system, stage, ending, reason, customer, waiting_for, at)
-        select booking, version, system, stage, ending, reason, customer, waiting_for, at
+        insert into history (booking, version, system, stage, ending, reason, customer, waiting_for, at, run)
+        select booking, version, system, stage, ending, reason, customer, waiting_for, at, $4::uuid
         from incoming order by version
         on conflict (booking, version) do nothing
         returning booking, version, system, stage, ending, reason, at
@@ -292,6 +292,13 @@ const PUBLISH: &str = "
         limit 1
     ) earlier on true";
 
+// What the board has instead of a version that it was told. It is no other one when the same run wrote it, in a task that was lost;
+// and to go on from a booking that has ended would show nothing.
+const INSTEAD: &str = "
+    select b.version from bookings b where b.booking = $1 and b.version >= $2 and b.ending is null
+    and not exists (select from history h where h.booking = $1 and h.version = $2 and h.stage = $3
+        and (h.run = $4 or h.run is null and h.version = b.version))";
+
 const COLUMNS: &str = "booking, version, appeared, system, stage, ending, reason, stuck, committed, customer, item, \
     item_name, price_minor, currency, waiting_for, deadline_at, times, fingerprint, at, details, \
     lower(period) as begins, upper(period) as ends";
@@ -307,23 +314,22 @@ const CHOSEN: &str = "($1::text is null or system = $1) and ($2::text is null or
     and ($5::bigint is null or item = $5) and ($6::text is null or stuck->>'step' = $6) \
     and ($7::text is null or coalesce(stuck->>'reason', 'no_answer') = $7) and ($8::bigint is null or appeared < $8)";
 
-pub(super) async fn publish(pool: &Pool, news: &Rows) -> Result<Option<i32>, Error> {
+pub(super) async fn publish(pool: &Pool, news: &Rows, run: Option<Uuid>) -> Result<Option<i32>, Error> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(PUBLISH).await?;
     let rows: Vec<Value> = news.rows.iter().map(record).collect();
     // Of an intervention and its outcome the outcome says all: one statement changes a record once.
     let audits: BTreeMap<_, _> = news.audits.iter().map(|audit| ((audit.version, audit.number), audit)).collect();
     let audits: Vec<Value> = audits.into_values().map(record_audit).collect();
-    let new = client.query(&statement, &[&Json(rows), &CHANNEL, &Json(audits)]).await?;
+    let new = client.query(&statement, &[&Json(rows), &CHANNEL, &Json(audits), &run]).await?;
     for new in &new {
         count(new);
     }
     match news.rows.last() {
         Some(last) if new.is_empty() => {
-            // To go on from one that has ended would show nothing.
-            let known = "select version from bookings where booking = $1 and version > $2 and ending is null";
-            let known = client.prepare_cached(known).await?;
-            Ok(client.query_opt(&known, &[&last.booking.0, &last.version]).await?.map(|row| row.get(0)))
+            let instead = client.prepare_cached(INSTEAD).await?;
+            let told: [&(dyn ToSql + Sync); 4] = [&last.booking.0, &last.version, &last.stage, &run];
+            Ok(client.query_opt(&instead, &told).await?.map(|row| row.get(0)))
         }
         _ => Ok(None),
     }

@@ -46,7 +46,7 @@ impl<S: Fn(&str)> Reconciler<'_, S> {
                 }
             }
             What::BoardBehind { row, .. } => {
-                self.board.publish(&Rows { rows: vec![*row], audits: Vec::new() }).await?;
+                self.board.publish(&Rows { rows: vec![*row], audits: Vec::new() }, None).await?;
             }
             What::SagaBehind { run, kind, .. } => self.replace(kind, booking, &workflow, &run).await?,
             // The searches find those, and nobody can help the others.

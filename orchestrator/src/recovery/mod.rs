@@ -193,7 +193,7 @@ impl Recovery {
             && known.version > row.version
         {
             // It has been told to its end, and the board has lost that: it was restored from a backup.
-            self.board.publish(&Rows { rows: vec![known], audits: Vec::new() }).await?;
+            self.board.publish(&Rows { rows: vec![known], audits: Vec::new() }, None).await?;
             return Ok(false);
         }
         if row.is_none() && after == COMPLETED {

@@ -14,8 +14,8 @@ pub const QUEUE: &str = "sagas";
 /// Writes the rows a booking has not seen acknowledged yet, oldest first, in one statement.
 ///
 /// A row only moves forward: a version that is there already, or an older one, changes nothing, and a booking that has
-/// ended does not change any more. Answers with the version the board has of one that has not, where that is higher than what it
-/// was told.
+/// ended does not change any more. Answers with the version the board has of one that has not, where that is another one than it
+/// was told: written by another run of its saga, or by this one in a task that was lost and went another way.
 #[derive(Clone, Copy, Debug)]
 pub struct Publish;
 

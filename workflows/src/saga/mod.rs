@@ -385,7 +385,7 @@ impl<B: Booking> Saga<B> {
         if let Some(said) = self.ctx.state(&said) {
             return Ok(Some(said));
         }
-        if !self.ctx.state(heard) && self.ctx.patched(SILENCE) {
+        if self.limits.written && !self.ctx.state(heard) && self.ctx.patched(SILENCE) {
             self.ctx.state_mut(|booking| booking.progress_mut().said += 1);
         }
         self.stop_if_cancelled().map(|()| None)

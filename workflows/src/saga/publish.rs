@@ -20,11 +20,11 @@ impl<B: Booking> Saga<B> {
     pub(super) async fn publish(&mut self) {
         match publish_near(&self.ctx).await {
             Ok(None) => {}
-            Ok(Some(newer)) => {
+            Ok(Some(instead)) => {
                 // The board knows this booking from an earlier saga, which nobody told us of: we go on from there.
                 self.ctx.state_mut(|booking| {
                     let progress = booking.progress_mut();
-                    progress.row.version = newer + 1;
+                    progress.row.version = instead + 1;
                     progress.unpublished.push(progress.row.clone());
                 });
                 // Should this not arrive, the next row brings it.
@@ -49,9 +49,9 @@ async fn publish_near<B: Booking>(ctx: &WorkflowContext<B>) -> Result<Option<i32
         )
         .cancellation_token(WorkflowCancellationToken::new())
         .build();
-    let newer = ctx.execute_local_activity(Publish, rows, options).await.map_err(drop)?;
+    let instead = ctx.execute_local_activity(Publish, rows, options).await.map_err(drop)?;
     acknowledge(ctx, last);
-    Ok(newer)
+    Ok(instead)
 }
 
 async fn publish_far<B: Booking>(ctx: &WorkflowContext<B>) {
