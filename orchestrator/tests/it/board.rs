@@ -106,7 +106,7 @@ async fn a_booking_that_has_ended_does_not_change_any_more() {
     assert_eq!(board.timeline(booking).await.unwrap().len(), 2);
 }
 
-/// P7: a task that was lost had shown rows. Done again, by the same run of the saga, it goes on with them; whoever is told another
+/// P6: a task that was lost had shown rows. Done again, by the same run of the saga, it goes on with them; whoever is told another
 /// version goes on above the board's.
 #[tokio::test]
 async fn only_a_version_that_another_run_wrote_or_that_says_something_else_is_gone_on_from() {
