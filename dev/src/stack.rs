@@ -3,7 +3,7 @@
 
 use crate::{
     addresses::{Addresses, NAMESPACE},
-    postgres::Cluster,
+    postgres::{self, Cluster},
     program::{Program, Usage},
 };
 use anyhow::{Context, bail};
@@ -402,6 +402,14 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
 pub fn tool(name: &str) -> anyhow::Result<PathBuf> {
     let path = beside()?.join("../tools/bin").join(name);
     if path.exists() { Ok(path) } else { bail!("{} is not there: run `tools/setup test`", path.display()) }
+}
+
+/// The servers that a stack runs beside Holdfast.
+///
+/// # Errors
+/// When one is not on this machine.
+pub fn servers() -> anyhow::Result<Vec<PathBuf>> {
+    Ok(vec![temporal_cli()?, postgres::binaries()?.join("postgres")])
 }
 
 fn temporal_cli() -> anyhow::Result<PathBuf> {

@@ -10,7 +10,7 @@
 //!
 //! A request is *accepted* when the book is held.
 //!
-//! The way from request to return costs Temporal 22 events and at most 4 workflow tasks of three events each; on the long road to the
+//! The way from request to return costs Temporal 21 events and at most 4 workflow tasks of three events each; on the long road to the
 //! workers alone 34 and 12.
 
 #![expect(

@@ -2,7 +2,9 @@
 
 use super::{median, quantile};
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt::Write, process::Command, thread::available_parallelism};
+use std::{
+    collections::BTreeMap, ffi::OsStr, fmt::Write, path::PathBuf, process::Command, thread::available_parallelism,
+};
 
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -173,15 +175,15 @@ fn short(value: f64) -> String {
     }
 }
 
-/// What it is measured on.
+/// What it is measured on, and with which versions of some servers.
 #[must_use]
-pub fn machine() -> Vec<(String, String)> {
+pub fn machine(servers: &[PathBuf]) -> Vec<(String, String)> {
     let read = |path: &str, name: &str| {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
         line.split_once([':', '=']).map(|(_, value)| value.trim().trim_matches('"').to_owned()).unwrap_or_default()
     };
-    let said = |program: &str, arguments: &[&str]| {
+    let said = |program: &dyn AsRef<OsStr>, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output();
         output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
     };
@@ -189,9 +191,10 @@ pub fn machine() -> Vec<(String, String)> {
     let facts = [
         ("Processor", format!("{cores} cores, {}", read("/proc/cpuinfo", "model name"))),
         ("Memory", read("/proc/meminfo", "MemTotal")),
-        ("System", format!("{}, Linux {}", read("/etc/os-release", "PRETTY_NAME"), said("uname", &["-r"]))),
-        ("Commit", said("git", &["describe", "--always", "--dirty"])),
-        ("Day", said("date", &["--utc", "+%F"])),
+        ("System", format!("{}, Linux {}", read("/etc/os-release", "PRETTY_NAME"), said(&"uname", &["-r"]))),
+        ("Servers", servers.iter().map(|server| said(server, &["--version"])).collect::<Vec<_>>().join("; ")),
+        ("Commit", said(&"git", &["describe", "--always", "--dirty"])),
+        ("Day", said(&"date", &["--utc", "+%F"])),
     ];
     facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

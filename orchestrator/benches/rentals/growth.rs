@@ -4,13 +4,14 @@
 use crate::{
     Plan,
     candidate::{ANSWERED_WITHIN, Begun, Candidate, Field, answered, execute},
-    rentals::{RENTALS_IN_FLIGHT, finish_all, tell},
+    rentals::{FULL, RENTALS_IN_FLIGHT, finish_all, tell},
     seeds,
 };
 use anyhow::{Context, ensure};
 use deadpool_postgres::tokio_postgres::{self, NoTls};
 use dev::{
     bench::{
+        Used,
         load::closed,
         quantile,
         report::{Aim, Better, Section},
@@ -19,11 +20,14 @@ use dev::{
 };
 use reqwest::Method;
 use serde_json::json;
-use std::time::Instant;
+use std::{fmt::Write, time::Instant};
 
 pub const COMMAND: &str = "make bench ONLY=growth";
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 const OPEN: usize = 1_000;
+/// So many open ones at the end, and their column.
+const OPEN_MANY: usize = 10_000;
+const MANY: &str = "100000, 10000 open";
 const HELD: &str = "request to held, 1 in flight, p50";
 const READS: &str = "reads of single bookings";
 const RECOVERED: &str = "first new booking after SIGKILL of everything, from restart";
@@ -53,7 +57,7 @@ pub fn section() -> Section {
     Section::new(
         "Growth",
         "Columns: bookings that have ended in all tables, beside a thousand that are open and wait for a decision. A thousand open ones, \
-         and then everything is killed with SIGKILL and started again.",
+         and then everything is killed with SIGKILL and started again; after that, ten thousand open ones.",
         COMMAND,
     )
 }
@@ -65,50 +69,68 @@ pub async fn measure(field: &Field, plan: &Plan, section: &mut Section) -> anyho
     let template = field.begin(ours, book).await?;
     field.finish(ours, &template).await?;
     let before = field.used(ours);
-    let books = field.books(ours, OPEN).await?;
-    let open = closed(RENTALS_IN_FLIGHT, books, async |book| {
-        let begun = field.begin_for(ours, book, "member", Some("wait=30")).await?;
-        field.until(ours, &begun, "paid").await?;
-        anyhow::Ok(begun)
-    });
-    let open = open.await.into_iter().map(|(_, begun)| begun).collect::<anyhow::Result<Vec<Begun>>>()?;
-    for (process, used) in field.used(ours) {
-        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-        let each = used.memory_bytes.saturating_sub(before[process].memory_bytes) as f64 / 1024.0 / OPEN as f64;
-        section.add("1000", &format!("memory for each open booking, {process}"), "KiB", Better::Less, each);
-    }
+    let open = wait_open(field, OPEN).await?;
+    add_memory(section, "1000", OPEN, &before, &field.used(ours));
 
     let admin = field.stack.borrow().addresses.environment()["HOLDFAST_ADMIN_DATABASE_URL"].clone();
     let mut there = 0;
     for size in SIZES {
         grow(&admin, &template.id, size - there).await?;
         there = size;
-        let name = size.to_string();
-        let books = field.books(ours, plan.requests / 4).await?;
-        let held = closed(1, books, async |book| field.begin(ours, book).await).await;
-        let took = finish_all(field, ours, held).await?;
-        section.add(&name, HELD, "ms", Better::Less, quantile(&took, 0.5));
-        let books = field.books(ours, plan.rentals / 2).await?;
-        let (count, began) = (books.len(), Instant::now());
-        tell(field, ours, books).await?;
-        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-        section.add(
-            &name,
-            "full rentals each second, 30 in flight",
-            "1/s",
-            Better::More,
-            count as f64 / began.elapsed().as_secs_f64(),
-        );
-        for _ in 0..plan.rounds {
-            let mut reads = seeds::section();
-            seeds::reads(field, &mut reads, "").await?;
-            for row in reads.rows {
-                section.add(&name, &row.figure, row.unit, row.better, row.values["reads"][0]);
-            }
-        }
+        execute(&admin, "select pg_stat_reset()").await?;
+        figures(field, plan, &size.to_string(), section).await?;
     }
     section.notes.extend(plans(&admin, &template.id).await?);
-    recover(field, open, section).await
+    section.notes.push(read_whole(&admin).await?);
+    recover(field, open, section).await?;
+
+    field.calm().await?;
+    let before = field.used(ours);
+    wait_open(field, OPEN_MANY).await?;
+    add_memory(section, MANY, OPEN_MANY, &before, &field.used(ours));
+    figures(field, plan, MANY, section).await
+}
+
+/// Has so many bookings wait for a decision.
+async fn wait_open(field: &Field, count: usize) -> anyhow::Result<Vec<Begun>> {
+    let ours = Candidate::Holdfast;
+    let books = field.books(ours, count).await?;
+    let open = closed(RENTALS_IN_FLIGHT, books, async |book| {
+        let begun = field.begin_for(ours, book, "member", Some("wait=30")).await?;
+        field.until(ours, &begun, "paid").await?;
+        anyhow::Ok(begun)
+    });
+    open.await.into_iter().map(|(_, begun)| begun).collect()
+}
+
+fn add_memory(section: &mut Section, column: &str, count: usize, before: &Used, after: &Used) {
+    for (process, used) in after {
+        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+        let each = used.memory_bytes.saturating_sub(before[process].memory_bytes) as f64 / 1024.0 / count as f64;
+        section.add(column, &format!("memory for each open booking, {process}"), "KiB", Better::Less, each);
+    }
+}
+
+/// What must stay as it is.
+async fn figures(field: &Field, plan: &Plan, column: &str, section: &mut Section) -> anyhow::Result<()> {
+    let ours = Candidate::Holdfast;
+    let books = field.books(ours, plan.requests).await?;
+    let held = closed(1, books, async |book| field.begin(ours, book).await).await;
+    let took = finish_all(field, ours, held).await?;
+    section.add(column, HELD, "ms", Better::Less, quantile(&took, 0.5));
+    let books = field.books(ours, plan.rentals).await?;
+    let (count, began) = (books.len(), Instant::now());
+    tell(field, ours, books).await?;
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    section.add(column, FULL, "1/s", Better::More, count as f64 / began.elapsed().as_secs_f64());
+    for _ in 0..plan.rounds {
+        let mut reads = seeds::section();
+        seeds::reads(field, &mut reads, "").await?;
+        for row in reads.rows {
+            section.add(column, &row.figure, row.unit, row.better, row.values["reads"][0]);
+        }
+    }
+    Ok(())
 }
 
 /// Copies the rows of a rental that has ended, in every table.
@@ -153,6 +175,24 @@ async fn plans(admin: &str, booking: &str) -> anyhow::Result<Vec<String>> {
     Ok(vec![notes[..1].concat(), notes[1..].join("\n")])
 }
 
+/// Which tables were read from end to end since the statistics were reset, by whatever was asked of them.
+async fn read_whole(admin: &str) -> anyhow::Result<String> {
+    let (client, connection) = tokio_postgres::connect(admin, NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let mut told = "What was really asked while the figures of the last column but one were taken (`pg_stat_user_tables`), by table: rows \
+                    read from end to end, and rows found by an index:\n"
+        .to_owned();
+    for table in TABLES {
+        let query =
+            "select seq_tup_read, coalesce(idx_tup_fetch, 0) from pg_stat_user_tables where relid = $1::text::regclass";
+        let row = client.query_one(query, &[&table]).await?;
+        let _ = write!(told, "\n- {table}: {}, {}", row.get::<_, i64>(0), row.get::<_, i64>(1));
+    }
+    drop(client);
+    connection.await??;
+    Ok(told)
+}
+
 /// Everything is killed, and started again.
 #[expect(clippy::await_holding_refcell_ref, reason = "one thing at a time happens to the stack")]
 async fn recover(field: &Field, open: Vec<Begun>, section: &mut Section) -> anyhow::Result<()> {
@@ -195,15 +235,15 @@ pub fn aims(section: &Section) -> Vec<Aim> {
             better: Better::Less,
         });
     }
-    let (few, many) = (section.median("1000", READS), section.median("100000", READS));
-    if let (Some(few), Some(many)) = (few, many) {
-        let what = "reads with 100,000 bookings / with 1,000".to_owned();
-        aims.push(Aim { what, aim: 0.8, reached: many / few, better: Better::More });
-    }
-    let (few, many) = (section.median("1000", HELD), section.median("100000", HELD));
-    if let (Some(few), Some(many)) = (few, many) {
-        let what = "request to held with 100,000 bookings / with 1,000".to_owned();
-        aims.push(Aim { what, aim: 1.2, reached: many / few, better: Better::Less });
-    }
+    let mut ratio = |figure: &str, better, aim: f64, what: &str, [few, many]: [&str; 2]| {
+        if let (Some(few), Some(many)) = (section.median(few, figure), section.median(many, figure)) {
+            aims.push(Aim { what: what.to_owned(), aim, reached: many / few, better });
+        }
+    };
+    let (ended, open) = (["1000", "100000"], ["100000", MANY]);
+    ratio(READS, Better::More, 0.8, "reads with 100,000 bookings / with 1,000", ended);
+    ratio(HELD, Better::Less, 1.2, "request to held with 100,000 bookings / with 1,000", ended);
+    ratio(READS, Better::More, 0.8, "reads with 10,000 open bookings / with 1,000", open);
+    ratio(HELD, Better::Less, 1.2, "request to held with 10,000 open bookings / with 1,000", open);
     aims
 }

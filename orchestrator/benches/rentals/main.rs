@@ -87,7 +87,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let say = |what: &str| println!("{:>5} s  {what}", began.elapsed().as_secs());
     let (plan, candidates) = (arguments.plan(), arguments.candidates());
     let mut report = Report {
-        machine: machine(),
+        machine: machine(&dev::stack::servers()?),
         candidates: candidates.iter().map(|candidate| candidate.name().to_owned()).collect(),
         sections: Vec::new(),
         aims: Vec::new(),

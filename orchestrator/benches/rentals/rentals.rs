@@ -39,7 +39,9 @@ impl Sections {
                 "Whole rentals",
                 "Request, hold, charge, approval, return, with three messages, driven over HTTP by 30 clients; processor time of all \
                  processes of a candidate, shared by the rentals. The floor has no HTTP, database or payment provider, and its program \
-                 is also the one that drives it.",
+                 is also the one that drives it. Versions of the others are those in `bench/peers`. What is written survives the end \
+                 of any process; the end of the machine is survived by Postgres (ours, and all that DBOS has), which waits for the \
+                 disk, while Temporal's store waits for it at checkpoints only. Restate has its defaults.",
                 COMMAND,
             ),
         }

@@ -158,6 +158,7 @@ impl Settings {
                 near: or("HOLDFAST_SHORT_ROAD", "true or false", true)?,
                 written: limits.written,
                 beside: !is_upgrading,
+                together: !is_upgrading,
             },
         })
     }

@@ -421,7 +421,7 @@ pub async fn read_events(mut response: reqwest::Response, count: usize) -> Vec<(
 #[tokio::test]
 async fn the_happy_path_takes_the_events_that_the_sagas_header_names() {
     let world = World::new();
-    for (near, events, tasks_max) in [(true, 22, 4), (false, 34, 12)] {
+    for (near, events, tasks_max) in [(true, 21, 4), (false, 34, 12)] {
         let mut seen = Vec::new();
         for _ in 0..5 {
             let book = world.book().await;

@@ -66,7 +66,7 @@ async fn every_ending_of_a_rental_replays() {
 async fn every_system_replays_to_its_end_and_back() {
     let world = World::new();
     for kind in host::SAGAS {
-        for (near, road) in [(false, "-long"), (true, "-short")] {
+        for (near, road) in [(false, "-long"), (true, "-together")] {
             for (until, ending) in [(Until::Completed, "completed"), (Until::Cancelled, "cancelled")] {
                 let limits = Limits { near, ..Limits::default() };
                 let opening = play::opening(&world, kind, 3_000, limits).await;

@@ -48,7 +48,7 @@ use beside::Beside;
 use chrono::{DateTime, SubsecRound, Utc};
 use settle::Task;
 use std::{borrow::Cow, rc::Rc, time::Duration};
-use temporalio_common::search_attributes::SearchAttributeKey;
+use temporalio_common::{error::ActivityExecutionError, search_attributes::SearchAttributeKey};
 use temporalio_workflow::{
     ActivityOptions, RetryPolicy, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
     WorkflowResult, workflows::select,
@@ -176,6 +176,8 @@ pub struct Saga<B> {
     undo: Vec<Task>,
     /// Notices and late board rows: started, not waited for, collected before the end.
     beside: Rc<Beside>,
+    /// The newest row has not been sent to the board: it goes with the next one, or before anything that may take long.
+    is_unsent: bool,
 }
 
 /// A story past its point of no return: forward only, so nothing here can fail.
@@ -195,14 +197,13 @@ pub async fn tell<B: Booking>(
         (opening.limits.clone(), opening.recovered.is_some())
     });
     let beside = Rc::new(Beside::new(limits.beside));
-    let mut saga = Saga { ctx: ctx.clone(), limits, undo: Vec::new(), beside: beside.clone() };
+    let mut saga = Saga { ctx: ctx.clone(), limits, undo: Vec::new(), beside: beside.clone(), is_unsent: false };
 
     let whole = async {
         let told = if recovered {
             saga.resume().await
         } else {
-            // A booking exists for people from its first task on, and never as a ghost.
-            saga.reach(Milestone::named(stage::REQUESTED)).await;
+            saga.open().await;
             story(&mut saga).await
         };
         match told {
@@ -244,8 +245,7 @@ impl<B: Booking> Saga<B> {
         // Before the step: an answer that gets lost must not become a charge that gets lost.
         self.undo.push((declared.task)(&self.ctx));
 
-        let limit = self.limits.step;
-        match road::ask(&self.ctx, contract, input, limit).await {
+        match self.ask_worker(contract, input).await {
             Ok(answer) => match answer.granted() {
                 Ok(granted) => self.stop_if_cancelled().map(|()| granted),
                 Err(No::Refused(stop)) => {
@@ -303,7 +303,7 @@ impl<B: Booking> Saga<B> {
     {
         assert!(B::ASKED_STEPS.contains(&Do::NAME), "{} is not among the steps without an undo", Do::NAME);
         self.stop_if_cancelled()?;
-        let answer = road::ask(&self.ctx, contract, input, self.limits.step).await;
+        let answer = self.ask_worker(contract, input).await;
         // Whoever cancelled was heard: that is the reason they are told.
         self.stop_if_cancelled()?;
         match answer.map(Answer::granted) {
@@ -337,18 +337,37 @@ impl<B: Booking> Saga<B> {
         }
     }
 
+    /// Asks a worker: over the short road first where the booking has it.
+    async fn ask_worker<C: Contract>(
+        &mut self,
+        contract: C,
+        input: C::Input,
+    ) -> Result<C::Output, ActivityExecutionError> {
+        if let Some(answer) = road::ask_near::<B, C>(&self.ctx, &input).await {
+            return Ok(answer);
+        }
+        if self.is_unsent {
+            self.publish().await;
+        }
+        road::ask_far(&self.ctx, contract, input, self.limits.step).await
+    }
+
+    /// A booking exists for people from its first task on, and never as a ghost.
+    async fn open(&mut self) {
+        let requested = Milestone::named(stage::REQUESTED);
+        if self.limits.near && self.limits.together && B::ACCEPTED == stage::HELD {
+            self.change(|row, now| requested.shown_in(row, now));
+            self.is_unsent = true;
+            self.announce();
+        } else {
+            self.reach(requested).await;
+        }
+    }
+
     /// Moves the booking on to a stage and publishes it. An outage of the board stops nothing.
     pub async fn reach(&mut self, milestone: impl Into<Milestone>) {
         let milestone = milestone.into();
-        self.advance(|row, now| {
-            milestone.name.clone_into(&mut row.stage);
-            row.times.entry(milestone.name.to_owned()).or_insert(now);
-            row.stuck = None;
-            row.waiting_for = milestone.waiting_for.map(|(party, _)| party);
-            row.deadline_at = milestone.waiting_for.and_then(|(_, deadline)| deadline.at(now));
-            row.ending = milestone.completes.then_some(Ending::Completed);
-        })
-        .await;
+        self.advance(|row, now| milestone.shown_in(row, now)).await;
         self.announce();
     }
 
@@ -469,8 +488,14 @@ impl<B: Booking> Saga<B> {
         ending
     }
 
-    /// Changes the row, gives it the next version, and publishes it. The one place where a version is made.
+    /// Changes the row, and publishes it.
     async fn advance(&mut self, change: impl FnOnce(&mut Row, DateTime<Utc>)) {
+        self.change(change);
+        self.publish().await;
+    }
+
+    /// Changes the row, and gives it the next version. The one place where a version is made.
+    fn change(&self, change: impl FnOnce(&mut Row, DateTime<Utc>)) {
         let now = self.now();
         let (row, before) = self.ctx.state_mut(|booking| {
             let progress = booking.progress_mut();
@@ -482,7 +507,6 @@ impl<B: Booking> Saga<B> {
             (progress.row.clone(), before)
         });
         self.show(&row, before);
-        self.publish().await;
     }
 
     /// Shows a row in Temporal's web UI. Search attributes cost a write each, so they change only where somebody new is

@@ -2,7 +2,7 @@
 
 use super::{operator::Interventions, stage};
 use crate::{
-    booking::{BookingId, Item, Party, Period, Row, Subject},
+    booking::{BookingId, Ending, Item, Party, Period, Row, Subject},
     contracts::{catalog, payment},
     money::Money,
 };
@@ -48,6 +48,10 @@ pub struct Limits {
     /// before this was.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beside: bool,
+    /// Where a request waits for a hold over the short road, its first row reaches the board together with the next one: one commit
+    /// less to wait for. Not so for bookings that began before this was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub together: bool,
 }
 
 impl Default for Limits {
@@ -65,6 +69,7 @@ impl Default for Limits {
             near: false,
             written: true,
             beside: true,
+            together: true,
         }
     }
 }
@@ -449,6 +454,16 @@ pub struct Milestone {
 impl Milestone {
     pub(super) const fn named(name: &'static str) -> Self {
         Self { name, waiting_for: None, completes: false }
+    }
+
+    /// Changes a row to one of this stage.
+    pub(super) fn shown_in(self, row: &mut Row, now: DateTime<Utc>) {
+        self.name.clone_into(&mut row.stage);
+        row.times.entry(self.name.to_owned()).or_insert(now);
+        row.stuck = None;
+        row.waiting_for = self.waiting_for.map(|(party, _)| party);
+        row.deadline_at = self.waiting_for.and_then(|(_, deadline)| deadline.at(now));
+        row.ending = self.completes.then_some(Ending::Completed);
     }
 }
 

@@ -18,6 +18,7 @@ impl<B: Booking> Saga<B> {
     /// Publishes everything the board has not acknowledged. When it does not answer in time, that goes out by a regular
     /// activity that the story does not wait for: an outage of the board stops no booking.
     pub(super) async fn publish(&mut self) {
+        self.is_unsent = false;
         match publish_near(&self.ctx).await {
             Ok(None) => {}
             Ok(Some(instead)) => {

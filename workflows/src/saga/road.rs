@@ -25,13 +25,19 @@ pub(super) async fn ask<B: Booking, C: Contract>(
     input: C::Input,
     limit: Duration,
 ) -> Result<C::Output, ActivityExecutionError> {
-    let has_near = ctx.state(|booking| booking.progress().opening.limits.near);
-    if C::HAS_NEAR
-        && has_near
-        && let Some(answer) = ask_near::<B, C>(ctx, &input).await
-    {
+    if let Some(answer) = ask_near::<B, C>(ctx, &input).await {
         return Ok(answer);
     }
+    ask_far(ctx, contract, input, limit).await
+}
+
+/// Asks through the worker's queue.
+pub(super) async fn ask_far<B: Booking, C: Contract>(
+    ctx: &WorkflowContext<B>,
+    contract: C,
+    input: C::Input,
+    limit: Duration,
+) -> Result<C::Output, ActivityExecutionError> {
     ctx.execute_activity(contract, input, options::<C>(limit)).await
 }
 
@@ -52,8 +58,11 @@ pub(super) async fn written_down<B: Booking>(ctx: &WorkflowContext<B>) {
     }
 }
 
-/// Asks over the short road, once. `None`: who knows.
-async fn ask_near<B: Booking, C: Contract>(ctx: &WorkflowContext<B>, input: &C::Input) -> Option<C::Output> {
+/// Asks over the short road, once, where the booking has it. `None`: who knows.
+pub(super) async fn ask_near<B: Booking, C: Contract>(ctx: &WorkflowContext<B>, input: &C::Input) -> Option<C::Output> {
+    if !C::HAS_NEAR || !ctx.state(|booking| booking.progress().opening.limits.near) {
+        return None;
+    }
     let options = LocalActivityOptions::builder()
         .start_to_close_timeout(PATIENCE)
         .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())

@@ -2,21 +2,39 @@
 
 use super::own_stack::OwnStack;
 use crate::world::World;
-use dev::stack::{Part, Stack};
+use dev::{
+    addresses::Addresses,
+    stack::{Part, Stack},
+};
 use reqwest::Method;
 use serde_json::json;
+
+const SHORT_ROAD: &str = "HOLDFAST_SHORT_ROAD";
 
 /// EB-N2, EB-N4 and the scripts C and D, on one stack after the other's end: starting one takes longer than the scripts.
 #[tokio::test]
 async fn requests_approvals_returns_and_reads_go_on_while_a_worker_is_down() {
     let mut own = OwnStack::prompt(Part::APART).await;
     let world = World::at(&own.stack.addresses);
+    parts_down(&mut own.stack, &world).await;
+    roads_changed(&mut own.stack, &world).await;
+}
 
-    script_c_payment_down(&mut own.stack, &world).await;
-    script_d_catalog_down(&mut own.stack, &world).await;
-    notification_down(&mut own.stack, &world).await;
-    temporal_down(&mut own.stack, &world).await;
-    everything_restarted(&mut own.stack, &world).await;
+/// The same where workers are asked through their queues alone.
+#[tokio::test]
+async fn all_that_goes_on_over_the_long_road_too() {
+    let settings = |usual: Addresses| usual.with("HOLDFAST_ANSWER_SECONDS", "1").with(SHORT_ROAD, "false");
+    let mut own = OwnStack::with(Part::APART, settings).await;
+    let world = World::at(&own.stack.addresses);
+    parts_down(&mut own.stack, &world).await;
+}
+
+async fn parts_down(stack: &mut Stack, world: &World) {
+    script_c_payment_down(stack, world).await;
+    script_d_catalog_down(stack, world).await;
+    notification_down(stack, world).await;
+    temporal_down(stack, world).await;
+    everything_restarted(stack, world).await;
 }
 
 /// Held at once, charged when payment is back; a second request for the same book is refused meanwhile.
@@ -116,4 +134,35 @@ async fn everything_restarted(stack: &mut Stack, world: &World) {
     world.bring_back(&rental).await;
     world.ended(&rental).await;
     world.assert_agrees(&rental).await;
+}
+
+/// Open bookings keep the roads that they began with, also in the middle of a step; new ones take those of the settings.
+async fn roads_changed(stack: &mut Stack, world: &World) {
+    let mut asked_by_queue = Vec::new();
+    for road in ["false", "true"] {
+        let (held_up, waiting) = (world.book().await, world.book().await);
+        let paid = world.paid(waiting).await;
+        stack.stop(Part::Catalog);
+        let asked = world.rent(held_up).await.assert_status(202).id();
+        stack.stop(Part::Orchestrator);
+        stack.addresses.also.insert(SHORT_ROAD.to_owned(), road.to_owned());
+        stack.run(Part::Orchestrator).await.unwrap();
+        stack.run(Part::Catalog).await.unwrap();
+
+        world.until(&asked, "paid", |booking| booking["stage"] == "paid").await;
+        world.approve(held_up).await.assert_status(200);
+        world.approve(waiting).await.assert_status(200);
+        let new = world.lent(world.book().await).await;
+        for id in [&asked, &paid, &new] {
+            world.bring_back(id).await;
+            world.ended(id).await;
+            world.assert_agrees(id).await;
+        }
+        let events = world.events(&new).await;
+        asked_by_queue.push(events.iter().filter(|event| *event == "ActivityTaskScheduled").count());
+    }
+    assert!(
+        asked_by_queue[0] > asked_by_queue[1],
+        "calls through queues, without the short road and with it: {asked_by_queue:?}"
+    );
 }
