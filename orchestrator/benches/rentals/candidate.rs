@@ -125,6 +125,9 @@ impl Field {
             .with("HOLDFAST_REQUESTS_AT_ONCE_MAX", "10000")
             // As many charges as there are rentals.
             .with("HOLDFAST_PROVIDER_CALLS_PER_SECOND_MAX", "1000")
+            // As where people use it. Tests look through all that is open every few seconds, and nobody could be measured beside that.
+            .with("HOLDFAST_RECOVERY_SWEEP_SECONDS", "300")
+            .with("HOLDFAST_RECOVERY_AGE_SECONDS", "60")
             .with("HOLDFAST_SHORT_ROAD", "true");
         let stack = Stack::start(folder, addresses, Part::TOGETHER, |part| eprintln!("starting {part}")).await?;
         let settings: HashMap<_, _> = stack.addresses.environment().into_iter().collect();

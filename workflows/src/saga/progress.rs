@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How long things may take. They travel in the request, so that a booking keeps the limits it began with.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "requests hold each of them by its name, and not one follows from another"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// A forward step with all its attempts. Longer than an outage may last: hours.
