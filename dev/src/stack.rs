@@ -230,12 +230,15 @@ impl Stack {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn copy_temporal(&self, file: &Path, back: bool) -> anyhow::Result<()> {
-        let own = self.state.join(TEMPORAL_FILE);
-        if back {
-            std::fs::copy(file, own)?
-        } else {
-            std::fs::copy(own, file)?
-        };
+        // A server that is stopped in the middle of something leaves the newest in the log.
+        for end in ["", "-wal"] {
+            let own = self.state.join(format!("{TEMPORAL_FILE}{end}"));
+            let copy = PathBuf::from(format!("{}{end}", file.display()));
+            let (from, to) = if back { (copy, own) } else { (own, copy) };
+            if from.exists() {
+                std::fs::copy(from, to)?;
+            }
+        }
         Ok(())
     }
 
