@@ -11,7 +11,7 @@
 # make sbom    a bill of materials for each crate; make advisories ADVISORIES=<clone of RustSec's database>: what is known against it
 # make compose   runs what docker-compose.yml describes without Docker: books, returns, ends (KEEP=--keep: runs until Ctrl-C)
 # make test-deploy  replaces every process under load, and counts what is lost (FROM=<commit>: begins with the programs of that commit)
-# make bench   measures bookings beside the others, and writes docs/benchmarks.md (QUICK=1: two minutes; ONLY=rentals,systems,seeds,
+# make bench   measures bookings beside the others, and writes docs/benchmarks.md (QUICK=1: two minutes; ONLY=rentals,tail,systems,seeds,
 #              feed,growth,faults; CANDIDATES=holdfast,queues,floor,go,python,restate,dbos)
 # make clean   removes what was built (not your bookings)
 
