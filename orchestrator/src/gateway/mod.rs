@@ -68,7 +68,7 @@ use warp::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     reply::Response,
 };
-use workflows::saga::Limits;
+use workflows::saga::{Limits, Order};
 
 /// The largest body, and how long it may take to arrive.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -156,9 +156,7 @@ impl Settings {
                 undo_patience: seconds_or("HOLDFAST_UNDO_PATIENCE_SECONDS", limits.undo_patience)?,
                 notice: seconds_or("HOLDFAST_NOTICE_LIMIT_SECONDS", limits.notice)?,
                 near: or("HOLDFAST_SHORT_ROAD", "true or false", true)?,
-                written: limits.written,
-                beside: !is_upgrading,
-                together: !is_upgrading,
+                order: Order { beside: !is_upgrading, together: !is_upgrading, ..limits.order },
             },
         })
     }

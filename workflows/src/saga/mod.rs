@@ -36,7 +36,9 @@ mod settle;
 pub mod turn;
 
 pub use operator::{Action, Audit, Foresight, HoldEffect, Intervention, MoneyEffect, Outcome, Preview, Snapshot};
-pub use progress::{Deadline, Heard, Limits, Milestone, Opening, Progress, Recovered, Refusal, Request, Said, Stage};
+pub use progress::{
+    Deadline, Heard, Limits, Milestone, Opening, Order, Progress, Recovered, Refusal, Request, Said, Stage,
+};
 pub use turn::{BECAUSE, May, Say, Turn};
 
 use crate::{
@@ -196,7 +198,7 @@ pub async fn tell<B: Booking>(
         let opening = &booking.progress().opening;
         (opening.limits.clone(), opening.recovered.is_some())
     });
-    let beside = Rc::new(Beside::new(limits.beside));
+    let beside = Rc::new(Beside::new(limits.order.beside));
     let mut saga = Saga { ctx: ctx.clone(), limits, undo: Vec::new(), beside: beside.clone(), is_unsent: false };
 
     let whole = async {
@@ -337,31 +339,29 @@ impl<B: Booking> Saga<B> {
         }
     }
 
-    /// Asks a worker: over the short road first where the booking has it.
+    /// Asks a worker, and sends what is unsent before that may take long.
     async fn ask_worker<C: Contract>(
         &mut self,
         contract: C,
         input: C::Input,
     ) -> Result<C::Output, ActivityExecutionError> {
-        if let Some(answer) = road::ask_near::<B, C>(&self.ctx, &input).await {
-            return Ok(answer);
-        }
-        if self.is_unsent {
-            self.publish().await;
-        }
-        road::ask_far(&self.ctx, contract, input, self.limits.step).await
+        let (ctx, limit) = (self.ctx.clone(), self.limits.step);
+        let send = async || {
+            if self.is_unsent {
+                self.publish().await;
+            }
+        };
+        road::ask(&ctx, contract, input, limit, send).await
     }
 
     /// A booking exists for people from its first task on, and never as a ghost.
     async fn open(&mut self) {
-        let requested = Milestone::named(stage::REQUESTED);
-        if self.limits.near && self.limits.together && B::ACCEPTED == stage::HELD {
-            self.change(|row, now| requested.shown_in(row, now));
-            self.is_unsent = true;
-            self.announce();
-        } else {
-            self.reach(requested).await;
+        self.change(|row, now| Milestone::named(stage::REQUESTED).shown_in(row, now));
+        self.is_unsent = self.limits.near && self.limits.order.together && B::ACCEPTED == stage::HELD;
+        if !self.is_unsent {
+            self.publish().await;
         }
+        self.announce();
     }
 
     /// Moves the booking on to a stage and publishes it. An outage of the board stops nothing.
@@ -404,7 +404,7 @@ impl<B: Booking> Saga<B> {
         if let Some(said) = self.ctx.state(&said) {
             return Ok(Some(said));
         }
-        if self.limits.written && !self.ctx.state(heard) && self.ctx.patched(SILENCE) {
+        if self.limits.order.written && !self.ctx.state(heard) && self.ctx.patched(SILENCE) {
             self.ctx.state_mut(|booking| booking.progress_mut().said += 1);
         }
         self.stop_if_cancelled().map(|()| None)
@@ -562,7 +562,7 @@ impl<B: Booking> Saga<B> {
         let (ctx, limit) = (self.ctx.clone(), self.limits.notice);
         self.beside.start(async move {
             // Undelivered within the limit: Temporal's history keeps the failure, and no booking waits for a message.
-            drop(road::ask(&ctx, notification::Send, notice, limit).await);
+            drop(road::ask(&ctx, notification::Send, notice, limit, async || {}).await);
         });
     }
 

@@ -12,10 +12,6 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How long things may take. They travel in the request, so that a booking keeps the limits it began with.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "requests hold each of them by its name, and not one follows from another"
-)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// A forward step with all its attempts. Longer than an outage may last: hours.
@@ -45,15 +41,23 @@ pub struct Limits {
     /// Workers are asked over the short road first. A booking keeps the roads it began with.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub near: bool,
-    /// What a person said is written down before anything follows from it. Not so for bookings that began before this was.
+    /// How its story is told.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// What has changed in how a story is told. A booking that began before a change was goes on without it: its history has the old
+/// order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// What a person said is written down before anything follows from it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub written: bool,
-    /// What the story does not wait for goes on while it waits for somebody, and not only after it. Not so for bookings that began
-    /// before this was.
+    /// What the story does not wait for goes on while it waits for somebody, and not only after it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beside: bool,
     /// Where a request waits for a hold over the short road, its first row reaches the board together with the next one: one commit
-    /// less to wait for. Not so for bookings that began before this was.
+    /// less to wait for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub together: bool,
 }
@@ -71,9 +75,7 @@ impl Default for Limits {
             undo_patience: Duration::from_mins(5),
             notice: hour * 24 * 3,
             near: false,
-            written: true,
-            beside: true,
-            together: true,
+            order: Order { written: true, beside: true, together: true },
         }
     }
 }

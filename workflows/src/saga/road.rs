@@ -17,27 +17,19 @@ use temporalio_workflow::{
     WorkflowContext,
 };
 
-/// Asks a worker: over the short road first where the booking has it. `limit` is for all attempts on the long one. Nothing is
-/// cut short by a cancellation.
+/// Asks a worker: over the short road first where the booking has it. `before_far` is done before the long one is taken, which may
+/// last; `limit` is for all attempts there. Nothing is cut short by a cancellation.
 pub(super) async fn ask<B: Booking, C: Contract>(
     ctx: &WorkflowContext<B>,
     contract: C,
     input: C::Input,
     limit: Duration,
+    before_far: impl AsyncFnOnce(),
 ) -> Result<C::Output, ActivityExecutionError> {
     if let Some(answer) = ask_near::<B, C>(ctx, &input).await {
         return Ok(answer);
     }
-    ask_far(ctx, contract, input, limit).await
-}
-
-/// Asks through the worker's queue.
-pub(super) async fn ask_far<B: Booking, C: Contract>(
-    ctx: &WorkflowContext<B>,
-    contract: C,
-    input: C::Input,
-    limit: Duration,
-) -> Result<C::Output, ActivityExecutionError> {
+    before_far().await;
     ctx.execute_activity(contract, input, options::<C>(limit)).await
 }
 
@@ -48,7 +40,7 @@ pub(super) async fn ask_far<B: Booking, C: Contract>(
 pub(super) async fn written_down<B: Booking>(ctx: &WorkflowContext<B>) {
     let heard = ctx.state(|booking| {
         let progress = booking.progress();
-        (progress.opening.limits.written && progress.said > progress.written).then_some(progress.said)
+        (progress.opening.limits.order.written && progress.said > progress.written).then_some(progress.said)
     });
     if let Some(said) = heard {
         let limit = ctx.state(|booking| booking.progress().opening.limits.step);
@@ -59,7 +51,7 @@ pub(super) async fn written_down<B: Booking>(ctx: &WorkflowContext<B>) {
 }
 
 /// Asks over the short road, once, where the booking has it. `None`: who knows.
-pub(super) async fn ask_near<B: Booking, C: Contract>(ctx: &WorkflowContext<B>, input: &C::Input) -> Option<C::Output> {
+async fn ask_near<B: Booking, C: Contract>(ctx: &WorkflowContext<B>, input: &C::Input) -> Option<C::Output> {
     if !C::HAS_NEAR || !ctx.state(|booking| booking.progress().opening.limits.near) {
         return None;
     }

@@ -68,7 +68,7 @@ impl Task {
                     (opening.booking, opening.limits.round)
                 });
                 // No answer is the same as not yet.
-                road::ask(&ctx, D::default(), Due { booking, by_hand }, round).await.ok()
+                road::ask(&ctx, D::default(), Due { booking, by_hand }, round, async || {}).await.ok()
             })
         };
         Self {
