@@ -256,6 +256,13 @@ impl Stack {
         }
     }
 
+    /// Lets a part go on after it hung.
+    pub fn go_on(&mut self, part: Part) {
+        if let Some((_, program)) = self.running.iter_mut().find(|(running, _)| *running == part) {
+            program.go_on();
+        }
+    }
+
     /// The first part that has ended by itself.
     pub fn ended(&mut self) -> Option<Part> {
         self.running.iter_mut().find_map(|(part, program)| program.has_ended().then_some(*part))
@@ -329,9 +336,17 @@ impl Stack {
         }
         // A write-ahead log without a sync for each write: several times the bookings per second.
         command.args(["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]);
+        // The development server looks up in its store, several times for each booking and one after the other, what can be searched
+        // for. Other servers remember it for a minute.
+        let remembered = ["system.forceSearchAttributesCacheRefreshOnRead=false"];
         // As in deploy/temporal/dynamic.yaml, which says why.
-        let usual = ["history.transferProcessorMaxPollRPS=1000", "system.enableActivityEagerExecution=true"];
-        for value in usual.into_iter().chain(self.temporal_told.iter().map(String::as_str)) {
+        let usual = [
+            "history.transferProcessorMaxPollRPS=1000",
+            "system.enableActivityEagerExecution=true",
+            "matching.numTaskqueueReadPartitions=1",
+            "matching.numTaskqueueWritePartitions=1",
+        ];
+        for value in remembered.into_iter().chain(usual).chain(self.temporal_told.iter().map(String::as_str)) {
             command.args(["--dynamic-config-value", value]);
         }
         Ok(command)

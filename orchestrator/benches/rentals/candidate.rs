@@ -222,16 +222,16 @@ impl Field {
             self.next_book.set(next);
             return Ok((first..next).collect());
         }
-        let mut books = Vec::new();
-        for made in dev::bench::load::closed(4, vec![(); count], async |()| {
-            let body = json!({ "bookName": "Hello, JAVA", "rentalFee": 3000 });
-            self.ask(Method::POST, "/ebook/books", &self.librarian, Some(body)).await
-        })
-        .await
-        {
-            books.push(made.1?["id"].as_i64().context("a book without a number")?);
-        }
-        Ok(books)
+        self.listed("/ebook/books", &json!({ "bookName": "Hello, JAVA", "rentalFee": 3000 }), count).await
+    }
+
+    /// The numbers of so many new items, all alike.
+    pub async fn listed(&self, path: &str, item: &Value, count: usize) -> anyhow::Result<Vec<i64>> {
+        let made = dev::bench::load::closed(4, vec![(); count], async |()| {
+            let made = self.ask(Method::POST, path, &self.librarian, Some(item.clone())).await?;
+            made["id"].as_i64().context("an item without a number")
+        });
+        made.await.into_iter().map(|(_, number)| number).collect()
     }
 
     /// From request to held.

@@ -55,6 +55,7 @@ use catalogue::Catalogue;
 use chrono_tz::Tz;
 use futures::{Stream, StreamExt};
 use limits::{Place, Rates};
+use moka::sync::Cache;
 use problem::{Code, Problem};
 use process::traces::{self, Context, Traced};
 use start::{Starts, Turns};
@@ -68,7 +69,10 @@ use warp::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     reply::Response,
 };
-use workflows::saga::{Limits, Order};
+use workflows::{
+    booking::{BookingId, Row},
+    saga::{Limits, Order},
+};
 
 /// The largest body, and how long it may take to arrive.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -77,6 +81,9 @@ const PATH_BYTES_MAX: usize = 2048;
 const QUERY_BYTES_MAX: usize = 4096;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// So many bookings are remembered that may not be on the board yet, and so long.
+const UNPUBLISHED_MAX: u64 = 10_000;
+const UNPUBLISHED_FOR: Duration = Duration::from_secs(10);
 
 /// What the gateway is told at the start.
 pub struct Settings {
@@ -185,6 +192,8 @@ pub struct Gateway {
     limits: Limits,
     turns: Turns,
     starts: Starts,
+    /// What has begun and may not be on the board yet.
+    unpublished: Cache<BookingId, Row>,
     in_flight: Semaphore,
     rates: Rates,
     connections: Connections,
@@ -216,6 +225,7 @@ impl Gateway {
             limits: settings.limits.clone(),
             turns: Turns::default(),
             starts: Starts::default(),
+            unpublished: Cache::builder().max_capacity(UNPUBLISHED_MAX).time_to_live(UNPUBLISHED_FOR).build(),
             in_flight: Semaphore::new(settings.requests_in_flight_max.get()),
             rates: Rates::new(settings.rate),
             connections: settings.connections,

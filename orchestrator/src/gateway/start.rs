@@ -270,8 +270,12 @@ impl Gateway {
         loop {
             let start = self.temporal.start_workflow(UntypedWorkflow::new(kind.workflow), input(), options.clone());
             let error = match timeout_at(until, start).await {
-                // Ours: started now, by an earlier attempt, or by an earlier request with this key.
-                Ok(Ok(_) | Err(WorkflowStartError::AlreadyStarted { .. })) => return Ok(()),
+                Ok(Ok(_)) => {
+                    self.unpublished.insert(opening.booking, opening.row());
+                    return Ok(());
+                }
+                // Ours: started by an earlier attempt, or by an earlier request with this key.
+                Ok(Err(WorkflowStartError::AlreadyStarted { .. })) => return Ok(()),
                 Ok(Err(error)) => Some(error),
                 Err(_) => None,
             };

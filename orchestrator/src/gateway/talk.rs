@@ -142,8 +142,12 @@ impl Gateway {
         }
     }
 
-    /// A booking that has begun but has no row yet: Temporal knows it.
+    /// A booking that has begun but has no row yet: Temporal knows it. It is asked once in a while only, because people who wait
+    /// for a booking ask again and again, and most of all when Temporal is busy.
     async fn unpublished(&self, booking: BookingId, system: Option<&str>) -> Result<Row, Problem> {
+        if let Some(row) = self.unpublished.get(&booking) {
+            return Ok(row);
+        }
         let asked =
             SAGAS.iter().filter(|kind| system.is_none_or(|system| system == kind.system)).map(|kind| async move {
                 let handle = self.temporal.get_workflow_handle::<UntypedWorkflow>(format!("{}/{booking}", kind.system));
@@ -161,7 +165,9 @@ impl Gateway {
             let item = workflows::booking::Item { system: system.to_owned(), number: number.parse().ok()? };
             Some(saga::Opening::new(booking, customer.parse::<Subject>().ok()?, item, self.limits.clone()))
         });
-        opening.as_ref().map(saga::Opening::row).ok_or_else(|| Problem::new(Code::NoSuchBooking))
+        let row = opening.as_ref().map(saga::Opening::row).ok_or_else(|| Problem::new(Code::NoSuchBooking))?;
+        self.unpublished.insert(booking, row.clone());
+        Ok(row)
     }
 
     /// Tells a booking something and waits for its effect: 200 with the row that shows it, or 202 when it was heard but
