@@ -83,6 +83,8 @@ pub async fn measure(field: &Field, section: &mut Section) -> anyhow::Result<()>
     let slow = json!({ "delay_ms": [400, 620], "customer": "member" });
     field.http.put(format!("{simulator}/faults")).json(&slow).send().await?.error_for_status()?;
     for each in &SIEGES {
+        // A resort is paid for after it is confirmed: that must not go on in the next siege.
+        field.calm().await?;
         siege(field, section, each).await?;
     }
     field.http.delete(format!("{simulator}/faults/member")).send().await?.error_for_status()?;
