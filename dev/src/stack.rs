@@ -244,23 +244,28 @@ impl Stack {
 
     /// Lets a part hang: its first process is there, and does nothing.
     pub fn hang(&mut self, part: Part) {
-        if let Some((_, program)) = self.running.iter_mut().find(|(running, _)| *running == part) {
+        if let Some(program) = self.programs(part).next() {
             program.hang();
         }
     }
 
     /// The same, for the last that was started.
     pub fn hang_last(&mut self, part: Part) {
-        if let Some((_, program)) = self.running.iter_mut().rev().find(|(running, _)| *running == part) {
+        if let Some(program) = self.programs(part).next_back() {
             program.hang();
         }
     }
 
     /// Lets a part go on after it hung.
     pub fn go_on(&mut self, part: Part) {
-        if let Some((_, program)) = self.running.iter_mut().find(|(running, _)| *running == part) {
+        if let Some(program) = self.programs(part).next() {
             program.go_on();
         }
+    }
+
+    /// The processes of a part, in the order they were started in.
+    fn programs(&mut self, part: Part) -> impl DoubleEndedIterator<Item = &mut Program> {
+        self.running.iter_mut().filter(move |(running, _)| *running == part).map(|(_, program)| program)
     }
 
     /// The first part that has ended by itself.
@@ -336,17 +341,17 @@ impl Stack {
         }
         // A write-ahead log without a sync for each write: several times the bookings per second.
         command.args(["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal"]);
-        // The development server looks up in its store, several times for each booking and one after the other, what can be searched
-        // for. Other servers remember it for a minute.
-        let remembered = ["system.forceSearchAttributesCacheRefreshOnRead=false"];
-        // As in deploy/temporal/dynamic.yaml, which says why.
         let usual = [
+            // The development server looks up in its store, several times for each booking and one after the other, what can be
+            // searched for. Other servers remember it for a minute.
+            "system.forceSearchAttributesCacheRefreshOnRead=false",
+            // As in deploy/temporal/dynamic.yaml, which says why.
             "history.transferProcessorMaxPollRPS=1000",
             "system.enableActivityEagerExecution=true",
             "matching.numTaskqueueReadPartitions=1",
             "matching.numTaskqueueWritePartitions=1",
         ];
-        for value in remembered.into_iter().chain(usual).chain(self.temporal_told.iter().map(String::as_str)) {
+        for value in usual.into_iter().chain(self.temporal_told.iter().map(String::as_str)) {
             command.args(["--dynamic-config-value", value]);
         }
         Ok(command)

@@ -38,6 +38,23 @@ const STARTS_WITHIN: Duration = Duration::from_mins(1);
 /// The peers have their books already, as many as any run needs.
 const PEER_BOOKS: i64 = 100_000;
 
+/// What is rented or reserved here.
+pub struct Wares {
+    /// Where the librarian lists one, and what that is.
+    pub list: &'static str,
+    pub item: fn() -> Value,
+    /// Where people ask for one, and the field that says which.
+    pub ask: &'static str,
+    pub field: &'static str,
+}
+
+pub const BOOKS: Wares = Wares {
+    list: "/ebook/books",
+    item: || json!({ "bookName": "Hello, JAVA", "rentalFee": 3000 }),
+    ask: "/ebook/rents",
+    field: "bookId",
+};
+
 /// Who rents books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Candidate {
@@ -222,13 +239,13 @@ impl Field {
             self.next_book.set(next);
             return Ok((first..next).collect());
         }
-        self.listed("/ebook/books", &json!({ "bookName": "Hello, JAVA", "rentalFee": 3000 }), count).await
+        self.listed(&BOOKS, count).await
     }
 
     /// The numbers of so many new items, all alike.
-    pub async fn listed(&self, path: &str, item: &Value, count: usize) -> anyhow::Result<Vec<i64>> {
+    pub async fn listed(&self, wares: &Wares, count: usize) -> anyhow::Result<Vec<i64>> {
         let made = dev::bench::load::closed(4, vec![(); count], async |()| {
-            let made = self.ask(Method::POST, path, &self.librarian, Some(item.clone())).await?;
+            let made = self.ask(Method::POST, wares.list, &self.librarian, Some((wares.item)())).await?;
             made["id"].as_i64().context("an item without a number")
         });
         made.await.into_iter().map(|(_, number)| number).collect()

@@ -78,7 +78,7 @@ pub async fn measure(field: &Field, plan: &Plan, section: &mut Section) -> anyho
     for size in SIZES {
         grow(&admin, &template.id, size - there).await?;
         there = size;
-        if size == SIZES[SIZES.len() - 1] {
+        if SIZES.last() == Some(&size) {
             execute(&admin, "select pg_stat_reset()").await?;
         }
         figures(field, plan, &size.to_string(), section).await?;

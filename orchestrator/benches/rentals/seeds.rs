@@ -2,7 +2,7 @@
 //! distinct ones for ten seconds, for distinct books as long, and for one book for a minute, while every payment takes 400 to
 //! 620 ms. They answered 15.73 requests a second, a fifth of them wrongly. Then reads of single bookings, with `wrk`.
 
-use crate::candidate::{Candidate, Field};
+use crate::candidate::{BOOKS, Candidate, Field, Wares};
 use anyhow::{Context, ensure};
 use dev::bench::report::{Aim, Better, Section};
 use reqwest::Method;
@@ -43,26 +43,11 @@ struct Siege {
     seconds: u8,
 }
 
-struct Wares {
-    /// Where the librarian lists one, and what that is.
-    list: &'static str,
-    item: fn() -> Value,
-    /// Where people ask for one, and the field that says which.
-    ask: &'static str,
-    field: &'static str,
-}
-
 const RESORTS: Wares = Wares {
     list: "/resort/resorts",
     item: || json!({ "resortName": "Sea view", "resortPeriod": "7/23~25", "resortPrice": 100 }),
     ask: "/resort/reservations",
     field: "resortId",
-};
-const BOOKS: Wares = Wares {
-    list: "/ebook/books",
-    item: || json!({ "bookName": "Hello, JAVA", "rentalFee": 3000 }),
-    ask: "/ebook/rents",
-    field: "bookId",
 };
 const ONE_RESORT: &str = "one resort";
 const DISTINCT_BOOKS: &str = "distinct books";
@@ -83,8 +68,6 @@ pub async fn measure(field: &Field, section: &mut Section) -> anyhow::Result<()>
     let slow = json!({ "delay_ms": [400, 620], "customer": "member" });
     field.http.put(format!("{simulator}/faults")).json(&slow).send().await?.error_for_status()?;
     for each in &SIEGES {
-        // A resort is paid for after it is confirmed: that must not go on in the next siege.
-        field.calm().await?;
         siege(field, section, each).await?;
     }
     field.http.delete(format!("{simulator}/faults/member")).send().await?.error_for_status()?;
@@ -94,7 +77,7 @@ pub async fn measure(field: &Field, section: &mut Section) -> anyhow::Result<()>
 async fn siege(field: &Field, section: &mut Section, siege: &Siege) -> anyhow::Result<()> {
     let Siege { name, of, items, seconds } = siege;
     let (route, asked) = (of.ask, of.field);
-    let numbers = field.listed(of.list, &(of.item)(), *items).await?;
+    let numbers = field.listed(of, *items).await?;
     let requests: Vec<_> =
         numbers.iter().map(|number| format!("{}{route} POST {{\"{asked}\":{number}}}", field.api)).collect();
     let folder = std::env::temp_dir().join(format!("holdfast-siege-{}", std::process::id()));
@@ -191,7 +174,9 @@ async fn under_way(field: &Field) -> anyhow::Result<i64> {
     let today = field.ask(Method::GET, "/today", &field.librarian, None).await?;
     let stages =
         today["systems"].as_array().into_iter().flatten().filter_map(|system| system["stages"].as_array()).flatten();
-    let moving = |stage: &&Value| matches!(stage["stage"].as_str(), Some("requested" | "held" | "undoing"));
+    // A resort is confirmed before it is paid for.
+    let moving =
+        |stage: &&Value| matches!(stage["stage"].as_str(), Some("requested" | "held" | "confirmed" | "undoing"));
     Ok(stages.filter(moving).filter_map(|stage| stage["count"].as_i64()).sum())
 }
 
