@@ -8,31 +8,40 @@ use std::time::Duration;
 use tokio_postgres::NoTls;
 
 /// Connections of one process to its schema.
-const CONNECTIONS_MAX: usize = 16;
+pub const CONNECTIONS_MAX: usize = 16;
 /// How long a caller waits for a free connection, and how long to connect may take.
 const WAIT_MAX: Duration = Duration::from_secs(2);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Ends a statement or transaction that hangs, on the server's side. Shorter than any activity's attempt.
-const STATEMENT_MS_MAX: u32 = 4_000;
+pub const STATEMENT_MAX: Duration = Duration::from_secs(4);
 /// All our migrations share one advisory lock: they are short, and starts are rare.
 const MIGRATION_LOCK: i64 = 0x686f_6c64_6661_7374;
 
-/// Makes a pool. Connects only when it is used.
+/// Makes the pool of a process that needs only one. Connects only when it is used.
 ///
 /// # Errors
 /// When the URL cannot be read.
 pub fn pool(url: &SecretString) -> anyhow::Result<Pool> {
+    pool_of(url, CONNECTIONS_MAX, STATEMENT_MAX)
+}
+
+/// Makes a pool of so many connections, on which a statement or transaction may hang for so long. A statement that its caller has
+/// given up goes on until then, and whoever gets its connection next waits behind it: so who gives up early wants a pool where
+/// the server does too. Connects only when it is used.
+///
+/// # Errors
+/// When the URL cannot be read.
+pub fn pool_of(url: &SecretString, connections: usize, statement: Duration) -> anyhow::Result<Pool> {
     let mut config = Config::new();
     config.url = Some(url.expose_secret().to_owned());
-    config.options = Some(format!(
-        "-c statement_timeout={STATEMENT_MS_MAX} -c idle_in_transaction_session_timeout={STATEMENT_MS_MAX}"
-    ));
+    let ms = statement.as_millis();
+    config.options = Some(format!("-c statement_timeout={ms} -c idle_in_transaction_session_timeout={ms}"));
     // A connection whose other end is gone without a word is given up, not waited for.
     config.keepalives = Some(true);
     config.keepalives_idle = Some(KEEPALIVE);
     config.manager = Some(ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let timeouts = Timeouts { wait: Some(WAIT_MAX), create: Some(WAIT_MAX), recycle: Some(WAIT_MAX) };
-    config.pool = Some(PoolConfig { max_size: CONNECTIONS_MAX, timeouts, ..PoolConfig::default() });
+    config.pool = Some(PoolConfig { max_size: connections, timeouts, ..PoolConfig::default() });
     config.create_pool(Some(Runtime::Tokio1), NoTls).context("the database URL cannot be used")
 }
 

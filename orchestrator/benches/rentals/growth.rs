@@ -24,7 +24,7 @@ use std::{fmt::Write, time::Instant};
 
 pub const COMMAND: &str = "make bench ONLY=growth";
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
-const OPEN: usize = 1_000;
+pub const OPEN: usize = 1_000;
 /// So many open ones at the end, and their column.
 const OPEN_MANY: usize = 10_000;
 const MANY: &str = "100000, 10000 open";
@@ -57,13 +57,13 @@ const QUERIES: [&str; 8] = [
 pub fn section() -> Section {
     Section::new(
         "Growth",
-        "Columns: bookings that have ended in all tables, beside a thousand that are open and wait for a decision. A thousand open ones, \
-         and then everything is killed with SIGKILL and started again; after that, ten thousand open ones.",
+        "Columns: bookings that have ended in all tables, in turn, beside a thousand that are open and wait for a decision. Then \
+         everything is killed with SIGKILL and started again; after that, ten thousand open ones.",
         COMMAND,
     )
 }
 
-pub async fn measure(field: &Field, plan: &Plan, section: &mut Section) -> anyhow::Result<()> {
+pub async fn measure(field: &Field, plan: &Plan, section: &mut Section, say: &impl Fn(&str)) -> anyhow::Result<()> {
     let ours = Candidate::Holdfast;
     field.prepare(ours).await?;
     let book = field.books(ours, 1).await?[0];
@@ -74,25 +74,34 @@ pub async fn measure(field: &Field, plan: &Plan, section: &mut Section) -> anyho
     let with_open = field.used(ours);
 
     let admin = field.stack.borrow().addresses.environment()["HOLDFAST_ADMIN_DATABASE_URL"].clone();
+    // In turn, so that what the machine does meanwhile is in the way of all sizes alike.
     let mut there = 0;
-    for size in SIZES {
-        grow(&admin, &template.id, size - there).await?;
-        there = size;
-        if SIZES.last() == Some(&size) {
-            execute(&admin, "select pg_stat_reset()").await?;
+    for round in 1..=plan.rounds {
+        for size in SIZES {
+            say(&format!("growth, round {round} of {}: {size} bookings", plan.rounds));
+            resize(&admin, &template.id, there, size).await?;
+            there = size;
+            if (round, size) == (plan.rounds, SIZES[SIZES.len() - 1]) {
+                execute(&admin, "select pg_stat_reset()").await?;
+            }
+            figures(field, plan, &size.to_string(), section).await?;
         }
-        figures(field, plan, &size.to_string(), section).await?;
     }
     add_memory(section, "1000", OPEN, &before, &with_open);
     section.notes.extend(plans(&admin, &template.id).await?);
     section.notes.push(read_whole(&admin).await?);
+    say("growth: everything is killed");
     recover(field, open, section).await?;
 
+    say(&format!("growth: {OPEN_MANY} open bookings"));
     field.calm().await?;
     let before = field.used(ours);
     wait_open(field, OPEN_MANY).await?;
     add_memory(section, MANY, OPEN_MANY, &before, &field.used(ours));
-    figures(field, plan, MANY, section).await
+    for _ in 0..plan.rounds {
+        figures(field, plan, MANY, section).await?;
+    }
+    Ok(())
 }
 
 /// Has so many bookings wait for a decision.
@@ -118,42 +127,57 @@ fn add_memory(section: &mut Section, column: &str, count: usize, before: &Used, 
 /// What must stay as it is.
 async fn figures(field: &Field, plan: &Plan, column: &str, section: &mut Section) -> anyhow::Result<()> {
     let ours = Candidate::Holdfast;
-    for _ in 0..plan.rounds {
-        let books = field.books(ours, plan.requests).await?;
-        let held = closed(1, books, async |book| field.begin(ours, book).await).await;
-        let took = finish_all(field, ours, held).await?;
-        section.add(column, HELD, "ms", Better::Less, quantile(&took, 0.5));
-    }
+    let books = field.books(ours, plan.requests).await?;
+    let held = closed(1, books, async |book| field.begin(ours, book).await).await;
+    let took = finish_all(field, ours, held).await?;
+    section.add(column, HELD, "ms", Better::Less, quantile(&took, 0.5));
     let books = field.books(ours, plan.rentals).await?;
     let (count, began) = (books.len(), Instant::now());
     tell(field, ours, books).await?;
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     section.add(column, FULL, "1/s", Better::More, count as f64 / began.elapsed().as_secs_f64());
-    for _ in 0..plan.rounds {
-        let mut reads = seeds::section();
-        seeds::reads(field, &mut reads, "").await?;
-        for row in reads.rows {
-            section.add(column, &row.figure, row.unit, row.better, row.values["reads"][0]);
-        }
+    let mut reads = seeds::section();
+    seeds::reads(field, &mut reads, "").await?;
+    for row in reads.rows {
+        section.add(column, &row.figure, row.unit, row.better, row.values["reads"][0]);
     }
     Ok(())
 }
 
-/// Copies the rows of a rental that has ended, in every table.
-async fn grow(admin: &str, template: &str, by: usize) -> anyhow::Result<()> {
-    let made =
-        format!("create temp table copies as select gen_random_uuid()::text as id from generate_series(1, {by})");
-    let copied = TABLES.iter().map(|table| {
+/// Copies the rows of a rental that has ended, in every table, or deletes such copies, until there are so many. Afterwards the
+/// tables are as small as they can be, and Postgres has nothing left to do about them.
+async fn resize(admin: &str, template: &str, from: usize, to: usize) -> anyhow::Result<()> {
+    let last = SIZES[SIZES.len() - 1];
+    let made = format!(
+        "create table if not exists public.copies as \
+         select number, gen_random_uuid()::text as id from generate_series(1, {last}) number"
+    );
+    let changed = if from < to {
         format!(
-            "insert into {table} overriding user value select (jsonb_populate_record(null::{table}, to_jsonb(t) || \
-             jsonb_build_object('booking', c.id))).* from {table} t, copies c where t.booking = '{template}'"
+            "select string_agg(quote_ident(attname), ', ') filter (where attname <> 'booking' and attidentity = '' and attgenerated = ''), \
+             max(format_type(atttypid, null)) filter (where attname = 'booking') into others, kind \
+             from pg_attribute where attrelid = grows::regclass and attnum > 0 and not attisdropped; \
+             execute format('insert into %1$s (booking, %2$s) select id::%3$s, %2$s from %1$s, public.copies \
+             where booking = %4$L and number > {from} and number <= {to}', grows, others, kind, '{template}');"
         )
-    });
-    let analyzed = TABLES.iter().map(|table| format!("analyze {table}"));
+    } else {
+        format!(
+            "execute format('delete from %s where booking::text in (select id from public.copies where number > {to})', grows);"
+        )
+    };
+    let tables = TABLES.join(", ");
+    let each = format!(
+        "do $$ declare grows text; others text; kind text; begin \
+         foreach grows in array '{{{tables}}}'::text[] loop {changed} end loop; end $$"
+    );
     // Triggers look at what is new, and that is no copy's.
-    let quietly = "set session_replication_role = replica".to_owned();
-    let sql: Vec<String> = [quietly, made].into_iter().chain(copied).chain(analyzed).collect();
-    execute(admin, &sql.join(";\n")).await
+    execute(admin, &format!("set session_replication_role = replica; {made}; {each}")).await?;
+    for table in TABLES {
+        execute(admin, &format!("vacuum (full, analyze) {table}")).await?;
+    }
+    // It also says which rows everybody can see, which a copy of the table does not.
+    execute(admin, &format!("vacuum {tables}")).await?;
+    execute(admin, "checkpoint").await
 }
 
 /// How the queries are answered: by which indexes.

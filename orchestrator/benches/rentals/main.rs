@@ -202,9 +202,9 @@ async fn measure(
         report.sections.push(section);
     }
     if arguments.wants("growth") {
-        say("growth");
+        say(&format!("growth: {} open bookings", growth::OPEN));
         let mut section = growth::section();
-        let measured = growth::measure(field, &plan, &mut section).await;
+        let measured = growth::measure(field, &plan, &mut section, &say).await;
         broken.extend(told(measured, &mut section));
         report.aims.extend(growth::aims(&section));
         report.sections.push(section);

@@ -68,6 +68,8 @@ pub async fn measure(field: &Field, section: &mut Section) -> anyhow::Result<()>
     let slow = json!({ "delay_ms": [400, 620], "customer": "member" });
     field.http.put(format!("{simulator}/faults")).json(&slow).send().await?.error_for_status()?;
     for each in &SIEGES {
+        // The messages of the siege before are still being sent.
+        field.calm().await?;
         siege(field, section, each).await?;
     }
     field.http.delete(format!("{simulator}/faults/member")).send().await?.error_for_status()?;
@@ -174,9 +176,8 @@ async fn under_way(field: &Field) -> anyhow::Result<i64> {
     let today = field.ask(Method::GET, "/today", &field.librarian, None).await?;
     let stages =
         today["systems"].as_array().into_iter().flatten().filter_map(|system| system["stages"].as_array()).flatten();
-    // A resort is confirmed before it is paid for.
-    let moving =
-        |stage: &&Value| matches!(stage["stage"].as_str(), Some("requested" | "held" | "confirmed" | "undoing"));
+    // A resort that is confirmed waits for its customer to pay, as a book that is paid for waits for the librarian.
+    let moving = |stage: &&Value| matches!(stage["stage"].as_str(), Some("requested" | "held" | "undoing"));
     Ok(stages.filter(moving).filter_map(|stage| stage["count"].as_i64()).sum())
 }
 

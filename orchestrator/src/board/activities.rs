@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use tokio::time::timeout;
+use tracing::Instrument as _;
 use uuid::Uuid;
 use workflows::contracts::{
     board::{Open, Publish, Rows},
@@ -31,9 +32,15 @@ impl Activities {
         Self { board, near: Breaker::new("board", NEAR) }
     }
 
-    async fn publish_near(&self, rows: &Rows, run: Option<Uuid>) -> Result<Option<i32>, ActivityError> {
+    async fn publish_near(&self, rows: Rows, run: Option<Uuid>) -> Result<Option<i32>, ActivityError> {
         let leave = self.near.enter()?;
-        let published = timeout(NEAR_WITHIN, self.board.publish(rows, run)).await.unwrap_or(Err(Error::Slow));
+        // On its own: given up, it keeps its connection until the statement has ended. Nobody else would get far with it.
+        let board = self.board.clone();
+        let publishing = tokio::spawn(async move { board.publish(&rows, run).await }.in_current_span());
+        let published = match timeout(NEAR_WITHIN, publishing).await {
+            Ok(published) => published.map_err(anyhow::Error::from)?,
+            Err(_) => Err(Error::Slow),
+        };
         match &published {
             Ok(_) => leave.answered(),
             Err(_) => leave.failed(),
@@ -51,7 +58,7 @@ impl Activities {
         }
         let run = context.info().workflow_run_id.as_deref().and_then(|run| run.parse().ok());
         if context.info().is_local {
-            return self.publish_near(&rows, run).await;
+            return self.publish_near(rows, run).await;
         }
         Ok(self.board.publish(&rows, run).await?)
     }

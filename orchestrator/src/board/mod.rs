@@ -23,6 +23,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
 use lookups::Lookups;
+use process::postgres::{CONNECTIONS_MAX, STATEMENT_MAX, pool, pool_of};
 use secrecy::SecretString;
 use std::{
     collections::HashMap,
@@ -51,6 +52,10 @@ mod embedded {
     refinery::embed_migrations!("src/board/migrations");
 }
 
+/// Connections of those who write, and of whatever may take long.
+const WRITERS_MAX: usize = 8;
+/// Connections of those who read.
+const READERS_MAX: usize = CONNECTIONS_MAX - WRITERS_MAX;
 /// Nobody who reads waits longer for the table; a reader has one second in all.
 const READ_WITHIN: Duration = Duration::from_millis(400);
 /// A notification can be lost with its connection; then a waiting caller looks for itself after this time.
@@ -84,6 +89,9 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Board {
     pool: Pool,
+    /// For what is read within [`READ_WITHIN`]. Apart, so that writes that hang (somebody locks a row, say) are in nobody's way
+    /// who reads.
+    reads: Pool,
     lookups: Lookups,
     feed: Arc<Feed>,
     tail: Arc<Mutex<Tail>>,
@@ -98,7 +106,7 @@ impl Board {
     /// When the database stays away, or a migration fails.
     pub async fn migrate(url: &SecretString) -> anyhow::Result<()> {
         process::postgres::migrate(url, &embedded::migrations::runner()).await?;
-        if rows::begin_feed_again(&process::postgres::pool(url)?).await.context("the feed")? {
+        if rows::begin_feed_again(&pool(url)?).await.context("the feed")? {
             tracing::warn!(
                 "the feed was written in another database: it goes on in this one, and its last changes are told again"
             );
@@ -113,8 +121,9 @@ impl Board {
     pub fn open(url: &SecretString, stop: CancellationToken) -> anyhow::Result<Self> {
         let feed = Arc::new(Feed::new());
         tokio::spawn(feed::listen(feed.clone(), url.clone(), stop));
-        let pool = process::postgres::pool(url)?;
-        Ok(Self { lookups: Lookups::over(pool.clone()), pool, feed, tail: Arc::default(), frozen: Arc::default() })
+        let (pool, reads) = (pool_of(url, WRITERS_MAX, STATEMENT_MAX)?, pool_of(url, READERS_MAX, READ_WITHIN)?);
+        let lookups = Lookups::over(reads.clone());
+        Ok(Self { pool, reads, lookups, feed, tail: Arc::default(), frozen: Arc::default() })
     }
 
     /// Forgets bookings that ended more than `HOLDFAST_BOARD_KEEP_DAYS` days ago, where that is set, until told to stop.
@@ -191,7 +200,7 @@ impl Board {
         booking: BookingId,
         most: usize,
     ) -> Result<usize, Error> {
-        within(rows::held_by_others(&self.pool, system, item, booking, most)).await
+        within(rows::held_by_others(&self.reads, system, item, booking, most)).await
     }
 
     /// The live bookings of some items, oldest first; those that hold nothing yet are left out.
@@ -199,7 +208,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn holders(&self, system: &str, items: &[i64]) -> Result<Vec<Row>, Error> {
-        within(rows::holders(&self.pool, system, items)).await
+        within(rows::holders(&self.reads, system, items)).await
     }
 
     /// How many units of some items are held by live bookings, by item; those of which none is are left out.
@@ -207,7 +216,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn held(&self, system: &str, items: &[i64]) -> Result<HashMap<i64, i64>, Error> {
-        within(rows::held(&self.pool, system, items)).await
+        within(rows::held(&self.reads, system, items)).await
     }
 
     /// Bookings of some items, of one customer or of all, live or ended: so many of each, live ones before ended ones; newest first.
@@ -221,7 +230,7 @@ impl Board {
         customer: Option<&str>,
         of_each: i64,
     ) -> Result<Vec<Row>, Error> {
-        within(rows::recent(&self.pool, system, items, customer, of_each)).await
+        within(rows::recent(&self.reads, system, items, customer, of_each)).await
     }
 
     /// Of each of some items a live booking that holds it during a time, where there is one; of an item without a time, one
@@ -235,7 +244,7 @@ impl Board {
         items: &[(i64, Option<Period>)],
         beside: Option<BookingId>,
     ) -> Result<Vec<Row>, Error> {
-        within(rows::holders_during(&self.pool, system, items, beside)).await
+        within(rows::holders_during(&self.reads, system, items, beside)).await
     }
 
     /// A page of bookings, newest first.
@@ -243,7 +252,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn page(&self, filter: &Filter) -> Result<Page, Error> {
-        within(rows::page(&self.pool, filter)).await
+        within(rows::page(&self.reads, filter)).await
     }
 
     /// A page of what waits for somebody, the most urgent first.
@@ -251,7 +260,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn waiting(&self, wanted: &Waiting) -> Result<Inbox, Error> {
-        within(rows::waiting(&self.pool, wanted)).await
+        within(rows::waiting(&self.reads, wanted)).await
     }
 
     /// Counts the live bookings of some systems by stage. Each system comes with the stage from which on its customer has paid.
@@ -263,7 +272,7 @@ impl Board {
         systems: &[(&str, Option<&str>)],
         due_before: DateTime<Utc>,
     ) -> Result<Vec<Level>, Error> {
-        within(rows::levels(&self.pool, systems, due_before)).await
+        within(rows::levels(&self.reads, systems, due_before)).await
     }
 
     /// How many bookings a filter chooses.
@@ -271,7 +280,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn count(&self, filter: &Filter) -> Result<i64, Error> {
-        within(rows::count_of(&self.pool, filter)).await
+        within(rows::count_of(&self.reads, filter)).await
     }
 
     /// The rows of some bookings, in no order; those without a row are left out.
@@ -288,7 +297,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn interventions(&self, wanted: &Interventions) -> Result<Vec<Intervention>, Error> {
-        within(rows::interventions(&self.pool, wanted)).await
+        within(rows::interventions(&self.reads, wanted)).await
     }
 
     /// Every version of a booking, oldest first.
@@ -296,7 +305,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn timeline(&self, booking: BookingId) -> Result<Vec<Change>, Error> {
-        within(rows::timeline(&self.pool, booking)).await
+        within(rows::timeline(&self.reads, booking)).await
     }
 
     /// What changed after a place in the feed, oldest first, up to 100 changes.
@@ -304,7 +313,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn changes(&self, after: FeedPlace) -> Result<Vec<Change>, Error> {
-        within(rows::changes(&self.pool, after, None, None)).await
+        within(rows::changes(&self.reads, after, None, None)).await
     }
 
     /// Follows what changes after a place in the feed.
@@ -319,7 +328,7 @@ impl Board {
     /// [`Error`] when the board does not answer.
     pub async fn newest_place(&self) -> Result<FeedPlace, Error> {
         let asked = Instant::now();
-        within(async { self.tail.lock().await.newest(&self.pool, asked).await }).await
+        within(async { self.tail.lock().await.newest(&self.reads, asked).await }).await
     }
 
     /// How many bookings of a customer have not ended.
@@ -327,7 +336,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn open_of(&self, customer: &Subject) -> Result<i64, Error> {
-        within(forget::open_of(&self.pool, customer)).await
+        within(forget::open_of(&self.reads, customer)).await
     }
 
     /// Bookings of a customer that have ended, the oldest first: their systems and ids.
@@ -335,7 +344,7 @@ impl Board {
     /// # Errors
     /// [`Error`] when the board does not answer.
     pub async fn ended_of(&self, customer: &Subject, limit: i64) -> Result<Vec<(String, BookingId)>, Error> {
-        within(forget::ended_of(&self.pool, customer, limit)).await
+        within(forget::ended_of(&self.reads, customer, limit)).await
     }
 
     /// Forgets whose some bookings were, with all that they say of them, and puts nobody in their place. Gives back how many

@@ -72,7 +72,7 @@ impl Follower {
     }
 
     async fn look(&mut self, woken_at: Instant) -> Result<Vec<Arc<Change>>, Error> {
-        let pool = &self.board.pool;
+        let pool = &self.board.reads;
         let mut tail = self.board.tail.lock().await;
         tail.catch_up(pool, woken_at.max(Instant::now() - LOOK_AGAIN)).await?;
         if let Some((changes, place)) = tail.since(self.place, &self.whose) {
