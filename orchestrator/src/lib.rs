@@ -68,6 +68,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let traces = traces::start("holdfast-orchestrator")?;
     Board::migrate(&settings.database).await.context("the board")?;
     let board = Board::open(&settings.database, stop.clone())?;
+    board.connect_readers().await;
     let temporal = temporal::connect(&settings.temporal, &traces).await?;
     let gateway = Arc::new(Gateway::new(&settings.gateway, temporal.client.clone(), board.clone(), stop.clone())?);
     webhooks::start(&board, &stop)?;

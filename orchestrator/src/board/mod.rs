@@ -22,6 +22,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Pool, PoolError};
 use feed::Feed;
+use futures::future::join_all;
 use lookups::Lookups;
 use process::postgres::{CONNECTIONS_MAX, STATEMENT_MAX, pool, pool_of};
 use secrecy::SecretString;
@@ -124,6 +125,12 @@ impl Board {
         let (pool, reads) = (pool_of(url, WRITERS_MAX, STATEMENT_MAX)?, pool_of(url, READERS_MAX, READ_WITHIN)?);
         let lookups = Lookups::over(reads.clone());
         Ok(Self { pool, reads, lookups, feed, tail: Arc::default(), frozen: Arc::default() })
+    }
+
+    /// Makes the connections of those who read, where the database lets us in. The first readers would spend their short time on
+    /// that, and a connection that is given up half made has to be made again.
+    pub async fn connect_readers(&self) {
+        drop(join_all((0..READERS_MAX).map(|_| self.reads.get())).await);
     }
 
     /// Forgets bookings that ended more than `HOLDFAST_BOARD_KEEP_DAYS` days ago, where that is set, until told to stop.

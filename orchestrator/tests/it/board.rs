@@ -5,6 +5,7 @@ use chrono::Utc;
 use orchestrator::board::Board;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
+use tokio_postgres::NoTls;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use workflows::{
@@ -15,6 +16,22 @@ use workflows::{
 fn open(world: &World) -> Board {
     let url = world.setting("HOLDFAST_BOARD_DATABASE_URL").to_owned().into();
     Board::open(&url, CancellationToken::new()).unwrap()
+}
+
+/// Who reads has less time than connecting may take on a busy machine.
+#[tokio::test]
+async fn readers_are_connected_before_they_come() {
+    let world = World::new();
+    let url = world.setting("HOLDFAST_BOARD_DATABASE_URL");
+    let name = Uuid::new_v4().to_string();
+    let board = Board::open(&format!("{url}?application_name={name}").into(), CancellationToken::new()).unwrap();
+    board.connect_readers().await;
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let count = "select count(*) from pg_stat_activity where application_name = $1";
+    let connected: i64 = client.query_one(count, &[&name]).await.unwrap().get(0);
+    // Eight, and perhaps the one that listens for news already.
+    assert!([8, 9].contains(&connected), "{connected}");
 }
 
 fn news(rows: &[Row]) -> Rows {
