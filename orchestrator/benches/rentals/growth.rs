@@ -74,6 +74,10 @@ pub async fn measure(field: &Field, plan: &Plan, section: &mut Section, say: &im
     let with_open = field.used(ours);
 
     let admin = field.stack.borrow().addresses.environment()["HOLDFAST_ADMIN_DATABASE_URL"].clone();
+    // As the sweep would, in some minutes: a copy that it has yet to look after would be no booking that has ended.
+    let kept =
+        format!("update payment.charges set kept_at = now() where booking = '{}' and kept_at is null", template.id);
+    execute(&admin, &kept).await?;
     // In turn, so that what the machine does meanwhile is in the way of all sizes alike.
     let mut there = 0;
     for round in 1..=plan.rounds {
