@@ -136,7 +136,7 @@ Open the console and click, or rent a book from another terminal. Paste this:
     -d \"{{\\\"bookId\\\":$BOOK}}\"; echo
   curl -s -X PATCH {api}/ebook/books/approve/$BOOK -H \"Authorization: Bearer $ADMIN\"; echo
 
-Or watch two whole rentals: make demo.  Ctrl-C ends everything.",
+Or watch a story of each system: make demo.  Ctrl-C ends everything.",
         took.as_secs_f32(),
         at.temporal_ui,
         at.admin,
