@@ -102,6 +102,7 @@ pub async fn measure(field: &Field, plan: &Plan, section: &mut Section, say: &im
     let before = field.used(ours);
     wait_open(field, OPEN_MANY).await?;
     add_memory(section, MANY, OPEN_MANY, &before, &field.used(ours));
+    field.calm().await?;
     for _ in 0..plan.rounds {
         figures(field, plan, MANY, section).await?;
     }
@@ -176,9 +177,7 @@ async fn resize(admin: &str, template: &str, from: usize, to: usize) -> anyhow::
     );
     // Triggers look at what is new, and that is no copy's.
     execute(admin, &format!("set session_replication_role = replica; {made}; {each}")).await?;
-    for table in TABLES {
-        execute(admin, &format!("vacuum (full, analyze) {table}")).await?;
-    }
+    execute(admin, &format!("vacuum (full, analyze) {tables}")).await?;
     // It also says which rows everybody can see, which a copy of the table does not.
     execute(admin, &format!("vacuum {tables}")).await?;
     execute(admin, "checkpoint").await
