@@ -18,22 +18,6 @@ fn open(world: &World) -> Board {
     Board::open(&url, CancellationToken::new()).unwrap()
 }
 
-/// Who reads has less time than connecting may take on a busy machine.
-#[tokio::test]
-async fn readers_are_connected_before_they_come() {
-    let world = World::new();
-    let url = world.setting("HOLDFAST_BOARD_DATABASE_URL");
-    let name = Uuid::new_v4().to_string();
-    let board = Board::open(&format!("{url}?application_name={name}").into(), CancellationToken::new()).unwrap();
-    board.connect_readers().await;
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    let count = "select count(*) from pg_stat_activity where application_name = $1";
-    let connected: i64 = client.query_one(count, &[&name]).await.unwrap().get(0);
-    // Eight, and perhaps the one that listens for news already.
-    assert!([8, 9].contains(&connected), "{connected}");
-}
-
 fn news(rows: &[Row]) -> Rows {
     Rows { rows: rows.to_vec(), audits: Vec::new() }
 }
@@ -63,6 +47,22 @@ fn versions(world: &World, stages: &[&str]) -> Vec<Row> {
         at: Utc::now(),
     };
     stages.iter().enumerate().map(version).collect()
+}
+
+/// Who reads has less time than connecting may take on a busy machine.
+#[tokio::test]
+async fn readers_are_connected_before_they_come() {
+    let world = World::new();
+    let url = world.setting("HOLDFAST_BOARD_DATABASE_URL");
+    let name = Uuid::new_v4().to_string();
+    let board = Board::open(&format!("{url}?application_name={name}").into(), CancellationToken::new()).unwrap();
+    board.connect_readers().await;
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let count = "select count(*) from pg_stat_activity where application_name = $1";
+    let connected: i64 = client.query_one(count, &[&name]).await.unwrap().get(0);
+    // Eight, and perhaps the one that listens for news already.
+    assert!([8, 9].contains(&connected), "{connected}");
 }
 
 /// INV-5, X10.
